@@ -1,0 +1,214 @@
+//! One error type for the whole program: the operation that failed, the path it
+//! failed on, the cause, and a hint the reader can act on.
+//!
+//! A message reads `cannot OPERATION `PATH`: CAUSE`; the hint is printed on a line
+//! of its own. [`Kind`] is the only thing the exit status is derived from.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// What sort of failure it is; `main` maps it to an exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A refusal or a failure of a verb: exit status 1.
+    Failure,
+    /// The command line is off: exit status 2.
+    Usage,
+    /// Something that vrift wrote does not read back (a foreign or broken byte).
+    Corrupt,
+    /// The command was found and could not be executed: 126.
+    NotExecutable,
+    /// The command was not found: 127.
+    NotFound,
+    /// A lock is held by somebody else.
+    Busy,
+}
+
+/// A failure, ready to be shown.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    operation: String,
+    path: Option<PathBuf>,
+    cause: Option<String>,
+    errno: Option<i32>,
+    hint: Option<String>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with a whole sentence of its own (no leading `cannot`).
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, operation: message.into(), path: None, cause: None, errno: None, hint: None }
+    }
+
+    /// A refusal or failure with a whole sentence of its own.
+    pub fn failure(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failure, message)
+    }
+
+    /// A wrong command line.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Bytes that do not read back as what they should be.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(Kind::Corrupt, message)
+    }
+
+    /// A failed operation on a path, with the system's error.
+    pub fn io(operation: &str, path: impl AsRef<Path>, cause: &io::Error) -> Self {
+        Self {
+            kind: Kind::Failure,
+            operation: format!("cannot {operation}"),
+            path: Some(path.as_ref().to_path_buf()),
+            cause: Some(plain_cause(cause)),
+            errno: cause.raw_os_error(),
+            hint: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The system's error number, where the cause is one.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// True when the cause is this error number (`libc::ENOENT`, …).
+    pub fn is(&self, errno: i32) -> bool {
+        self.errno == Some(errno)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.operation)?;
+        if let Some(path) = &self.path {
+            write!(f, " {}", quoted(path.as_os_str()))?;
+        }
+        match &self.cause {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The system's sentence without Rust's ` (os error N)`.
+fn plain_cause(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    match text.rfind(" (os error ") {
+        Some(at) => text[..at].to_string(),
+        None => text,
+    }
+}
+
+/// A name in backticks that stays on one line and never sends control characters
+/// to a terminal: whatever is not printable is written as `\xNN`, `\n`, `\t`.
+pub fn quoted(name: &OsStr) -> String {
+    let mut out = String::from("`");
+    for chunk in name.as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '\r' => out.push_str("\\r"),
+                '`' => out.push_str("\\`"),
+                c if c.is_control() => out.extend(c.escape_unicode()),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out.push('`');
+    out
+}
+
+/// Adds operation and path to a bare error.
+pub trait Context<T> {
+    /// `operation` completes the sentence "cannot …".
+    fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|cause| Error::io(operation, path, &cause))
+    }
+}
+
+impl<T> Context<T> for std::result::Result<T, rustix::io::Errno> {
+    fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|errno| Error::io(operation, path, &errno.into()))
+    }
+}
+
+impl<T> Context<T> for std::result::Result<T, nix::errno::Errno> {
+    fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|errno| Error::io(operation, path, &errno.into()))
+    }
+}
+
+impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
+    fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|cause| {
+            use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, NotADatabase};
+            let kind = match cause.sqlite_error_code() {
+                Some(DatabaseBusy) => Kind::Busy,
+                Some(DatabaseCorrupt | NotADatabase) => Kind::Corrupt,
+                _ => Kind::Failure,
+            };
+            let io = io::Error::other(cause.to_string());
+            Error::io(operation, path, &io).with_kind(kind)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_has_operation_path_and_cause() {
+        let error = Error::io("open", "/a\nb", &io::Error::from_raw_os_error(libc::ENOENT));
+        assert_eq!(error.to_string(), "cannot open `/a\\nb`: No such file or directory");
+        assert!(error.is(libc::ENOENT));
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_shown_as_escapes() {
+        assert_eq!(quoted(OsStr::from_bytes(b"a\xff\x1b")), "`a\\xff\\u{1b}`");
+    }
+}

@@ -1,0 +1,12 @@
+//! vrift: private, writable views of a project that start in milliseconds.
+//!
+//! Modules import downwards only, in this order (held by `tests/layering.rs`):
+//! `commands`, `session`, `ns`, `overlay`, `manifest`, `cas`, then the small ones
+//! at the bottom: `os`, `paths`, `config`, `progress`, `error`.
+
+#![deny(unsafe_code)]
+
+pub mod cas;
+pub mod error;
+pub mod manifest;
+pub mod os;
