@@ -10,3 +10,6 @@ pub mod cas;
 pub mod error;
 pub mod manifest;
 pub mod os;
+pub mod paths;
+pub mod progress;
+pub mod session;

@@ -1,1 +1,17 @@
-fn main(){}
+//! Parse, dispatch, render, exit status.
+
+use clap::Parser;
+use vrift::cli::{Cli, Verb};
+use vrift::commands::{self, printer::Printer};
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let printer = Printer::new(cli.global.color, cli.global.quiet, cli.global.verbose);
+    let running = matches!(cli.verb, Some(Verb::Exec(_)));
+    commands::run(cli, &printer)
+        .unwrap_or_else(|error| {
+            printer.error(&error);
+            commands::status_of(&error, running)
+        })
+        .into()
+}

@@ -66,6 +66,12 @@ impl Dir {
         Ok(Self { fd, path })
     }
 
+    /// The same directory by another descriptor.
+    pub fn again(&self) -> Result<Self> {
+        let fd = self.fd.try_clone().context("duplicate the descriptor of", &self.path)?;
+        Ok(Self { fd, path: self.path.clone() })
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -3,4 +3,5 @@
 pub mod dir;
 pub mod lock;
 pub mod mkdir;
+pub mod work;
 pub mod xattr;

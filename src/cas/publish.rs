@@ -1,0 +1,402 @@
+//! The one writer of objects.
+//!
+//! A file of the host is copied into an unnamed temporary file first and hashed
+//! there when it is large, so that digest and bytes always belong together even
+//! while somebody writes to the source. A staged file is ours alone: it is hashed
+//! where it lies and linked.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::digest::Digest;
+use super::sparse;
+use super::store::{Publishing, Store};
+use crate::error::{Context, Error, Result};
+
+/// Up to this many bytes a file is read into memory in one go.
+const SMALL: u64 = 1 << 20;
+/// From this many bytes on hashing uses every core.
+const PARALLEL: u64 = 8 << 20;
+
+/// What a content is stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub digest: Digest,
+    /// Bytes, holes included.
+    pub size: u64,
+    pub sparse: bool,
+    /// The store did not have it before.
+    pub new: bool,
+}
+
+impl Store {
+    /// Stores a byte string.
+    pub fn publish_bytes(&self, token: &Publishing, bytes: &[u8]) -> Result<Stored> {
+        let digest = Digest::of(bytes);
+        let size = bytes.len() as u64;
+        let stored = Stored { digest, size, sparse: false, new: false };
+        if self.has(token, &digest, size)? {
+            return Ok(stored);
+        }
+        let temporary = self.temporary()?;
+        write_all(&temporary, bytes, 0).context("write object in", self.root())?;
+        Ok(Stored { new: self.link_temporary(&temporary, &digest, size)?, ..stored })
+    }
+
+    /// Stores what an open file of the host holds now; the source may change meanwhile:
+    /// what is stored is what was read. `path` is for messages; `size` and `blocks`
+    /// are those of a stat just made.
+    pub fn publish_copy(
+        &self,
+        token: &Publishing,
+        source: BorrowedFd<'_>,
+        (size, blocks): (u64, u64),
+        path: &Path,
+    ) -> Result<Stored> {
+        if size <= SMALL {
+            let bytes = read_small(source, size).context("read", path)?;
+            return self.publish_bytes(token, &bytes);
+        }
+        let temporary = self.temporary()?;
+        let size = copy(source, &temporary, size, blocks)
+            .map_err(|errno| Error::io("copy into the store", path, &errno.into()))?;
+        let sparse = sparse::hole_bytes(size, blocks) > sparse::HOLE_LIMIT;
+        let digest = hash(temporary.as_fd(), size, sparse).context("hash the copy of", path)?;
+        let new = !self.has(token, &digest, size)? && self.link_temporary(&temporary, &digest, size)?;
+        Ok(Stored { digest, size, sparse, new })
+    }
+
+    /// Stores a file of a closed session by linking it: nobody else has it open
+    /// (rule 2), so nothing is copied. The object keeps the file's own mode and
+    /// xattrs until [`Store::settle`].
+    pub fn publish_staged(
+        &self,
+        token: &Publishing,
+        (dir, name): (BorrowedFd<'_>, &CStr),
+        file: BorrowedFd<'_>,
+        (size, blocks): (u64, u64),
+        path: &Path,
+    ) -> Result<Stored> {
+        let sparse = sparse::hole_bytes(size, blocks) > sparse::HOLE_LIMIT;
+        let digest = hash(file, size, sparse).context("hash", path)?;
+        let stored = Stored { digest, size, sparse, new: false };
+        if size == 0 || self.has(token, &digest, size)? {
+            return Ok(stored);
+        }
+        let new = self.name_object(&digest, size, |objects, object| {
+            rustix::fs::linkat(dir, name, objects, object, AtFlags::empty())
+        })?;
+        Ok(Stored { new, ..stored })
+    }
+
+    /// Gives an object that was linked from staging the mode and the bareness of an
+    /// object: 0444, no xattrs. After the commit only (rule 1); may be repeated.
+    pub fn settle(&self, digest: &Digest) -> Result<()> {
+        let fd = self.open_object(digest)?;
+        let path = || self.objects_path().join(digest.object_path());
+        for name in crate::os::xattr::list(&fd).context("list xattrs of", path())? {
+            let bytes = name.to_bytes();
+            if bytes.starts_with(b"user.") || bytes.starts_with(b"system.posix_acl_") {
+                crate::os::xattr::remove(&fd, &name).context("remove xattr of", path())?;
+            }
+        }
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o444)).context("chmod", path())
+    }
+
+    /// Whether the object is there with the right size. One of another size is never
+    /// trusted and never overwritten: it is reported.
+    pub fn has(&self, _token: &Publishing, digest: &Digest, size: u64) -> Result<bool> {
+        let name = digest.object_path();
+        match rustix::fs::statat(self.objects(), name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if stat.st_size as u64 == size && is_regular(stat.st_mode) => Ok(true),
+            Ok(_) => Err(self.wrong_size(digest)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno).context("look for object", self.objects_path().join(name)),
+        }
+    }
+
+    fn wrong_size(&self, digest: &Digest) -> Error {
+        let path = self.objects_path().join(digest.object_path());
+        Error::corrupt(format!("object `{}` has another size than its content", path.display()))
+            .with_hint("the object was damaged after it was stored; move it away and run the command again")
+    }
+
+    fn temporary(&self) -> Result<OwnedFd> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::openat(self.objects(), ".", flags, Mode::from_raw_mode(0o444))
+            .context("make a temporary object in", self.objects_path())
+    }
+
+    fn link_temporary(&self, file: &OwnedFd, digest: &Digest, size: u64) -> Result<bool> {
+        self.name_object(digest, size, |objects, object| link_unnamed(file.as_fd(), objects, object))
+    }
+
+    /// Runs `link`, making the shard's directory when it is not there. True when the
+    /// name is new; false when somebody else published the same content first.
+    fn name_object(
+        &self,
+        digest: &Digest,
+        size: u64,
+        link: impl Fn(BorrowedFd<'_>, &str) -> Result<(), Errno>,
+    ) -> Result<bool> {
+        let name = digest.object_path();
+        let path = || self.objects_path().join(&name);
+        let mut outcome = link(self.objects(), &name);
+        if outcome == Err(Errno::NOENT) {
+            match rustix::fs::mkdirat(self.objects(), &name[..2], Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno).context("make shard for object", path()),
+            }
+            outcome = link(self.objects(), &name);
+        }
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => {
+                let stat = rustix::fs::statat(self.objects(), name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+                    .context("look at object", path())?;
+                if stat.st_size as u64 == size { Ok(false) } else { Err(self.wrong_size(digest)) }
+            }
+            Err(errno) => Err(errno).context("publish object", path()),
+        }
+    }
+}
+
+fn is_regular(mode: u32) -> bool {
+    FileType::from_raw_mode(mode) == FileType::RegularFile
+}
+
+/// Gives an O_TMPFILE file a name. AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH before
+/// Linux 6.10; /proc/self/fd works everywhere.
+pub fn link_unnamed(
+    file: BorrowedFd<'_>,
+    dir: BorrowedFd<'_>,
+    name: impl rustix::path::Arg + Copy,
+) -> Result<(), Errno> {
+    static BY_PROC: AtomicBool = AtomicBool::new(false);
+    if !BY_PROC.load(Ordering::Relaxed) {
+        match rustix::fs::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
+            // ENOENT is also what a caller without the capability gets.
+            Err(Errno::NOENT | Errno::PERM) => {}
+            other => return other,
+        }
+    }
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let outcome = rustix::fs::linkat(rustix::fs::CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW);
+    if outcome.is_ok() {
+        BY_PROC.store(true, Ordering::Relaxed);
+    }
+    outcome
+}
+
+/// Reads a small file whole; it may have grown or shrunk since its stat.
+fn read_small(fd: BorrowedFd<'_>, size: u64) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0u8; size as usize + 1];
+    let mut done = 0;
+    loop {
+        let got = sparse::read_full(fd, &mut bytes[done..], done as u64)?;
+        done += got;
+        if done < bytes.len() {
+            bytes.truncate(done);
+            return Ok(bytes);
+        }
+        bytes.resize(bytes.len() * 2, 0);
+    }
+}
+
+/// Copies by reflink where the filesystem can, else extent by extent, so that holes
+/// stay holes. Returns the size of the copy.
+fn copy(source: BorrowedFd<'_>, target: &OwnedFd, size: u64, blocks: u64) -> Result<u64, Errno> {
+    if rustix::fs::ioctl_ficlone(target, source).is_ok() {
+        return Ok(rustix::fs::fstat(target)?.st_size as u64);
+    }
+    let whole = [(0, size)];
+    let extents = match sparse::hole_bytes(size, blocks) {
+        0 => whole.to_vec(),
+        _ => sparse::extents(source, size)?,
+    };
+    rustix::fs::ftruncate(target, size)?;
+    for (start, end) in extents {
+        copy_range(source, target, start, end)?;
+    }
+    Ok(size)
+}
+
+fn copy_range(source: BorrowedFd<'_>, target: &OwnedFd, start: u64, end: u64) -> Result<(), Errno> {
+    let (mut from, mut to) = (start, start);
+    while from < end {
+        let length = (end - from).min(1 << 30) as usize;
+        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length) {
+            Ok(0) => break, // the source shrank: the rest stays zero
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                return read_write(source, target, from, end);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn read_write(source: BorrowedFd<'_>, target: &OwnedFd, mut at: u64, end: u64) -> Result<(), Errno> {
+    let mut buffer = vec![0u8; SMALL as usize];
+    while at < end {
+        let want = buffer.len().min((end - at) as usize);
+        let got = sparse::read_full(source, &mut buffer[..want], at)?;
+        if got == 0 {
+            break;
+        }
+        write_all(target, &buffer[..got], at)?;
+        at += got as u64;
+    }
+    Ok(())
+}
+
+fn write_all(fd: &OwnedFd, bytes: &[u8], at: u64) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match rustix::io::pwrite(fd, &bytes[done..], at + done as u64) {
+            Ok(length) => done += length,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Hashes a file that nobody writes to: one of ours.
+fn hash(fd: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<Digest, Errno> {
+    if sparse {
+        return sparse::digest(fd, size);
+    }
+    if size <= SMALL {
+        return Ok(Digest::of(&read_small(fd, size)?));
+    }
+    let mut hasher = blake3::Hasher::new();
+    let file = File::from(fd.try_clone_to_owned().map_err(|_| Errno::MFILE)?);
+    map_and_hash(&mut hasher, &file, size)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(hasher.finalize().into())
+}
+
+/// Large files are mapped; from [`PARALLEL`] bytes on by a pool of this call's own
+/// (never rayon's global one: processes fork here).
+#[allow(unsafe_code)]
+fn map_and_hash(hasher: &mut blake3::Hasher, file: &File, size: u64) -> std::io::Result<()> {
+    // SAFETY: the file is an unnamed temporary of ours or a staged file of a session
+    // whose end was confirmed; nobody truncates or writes it while it is mapped.
+    let map = unsafe { memmap2::Mmap::map(file)? };
+    let _ = map.advise(memmap2::Advice::Sequential);
+    if size < PARALLEL {
+        hasher.update(&map);
+        return Ok(());
+    }
+    let pool = rayon::ThreadPoolBuilder::new().build().map_err(std::io::Error::other)?;
+    pool.install(|| hasher.update_rayon(&map));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_or_create(&dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    fn content(store: &Store, digest: &Digest) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        File::from(store.open_object(digest).unwrap()).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn bytes_are_stored_once_read_only() {
+        let (_dir, store) = store();
+        let token = store.publishing().unwrap();
+        let first = store.publish_bytes(&token, b"hello").unwrap();
+        let second = store.publish_bytes(&token, b"hello").unwrap();
+        assert!(first.new && !second.new);
+        assert_eq!(content(&store, &first.digest), b"hello");
+        let path = store.objects_path().join(first.digest.object_path());
+        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o444);
+    }
+
+    #[test]
+    fn an_object_of_another_size_is_reported_not_trusted() {
+        let (_dir, store) = store();
+        let token = store.publishing().unwrap();
+        let stored = store.publish_bytes(&token, b"hello").unwrap();
+        let path = store.objects_path().join(stored.digest.object_path());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        std::fs::write(&path, b"hell").unwrap();
+        assert!(store.publish_bytes(&token, b"hello").is_err());
+    }
+
+    #[test]
+    fn a_copy_has_the_digest_of_its_bytes_and_keeps_holes() {
+        let (dir, store) = store();
+        let token = store.publishing().unwrap();
+        for size in [0u64, 1, SMALL, SMALL + 1, PARALLEL + 3] {
+            let path = dir.path().join("source");
+            let mut file = File::create(&path).unwrap();
+            file.write_all(&b"data"[..4.min(size as usize)]).unwrap();
+            file.set_len(size).unwrap();
+            let file = File::open(&path).unwrap();
+            let blocks = file.metadata().unwrap().blocks();
+            let stored = store.publish_copy(&token, file.as_fd(), (size, blocks), &path).unwrap();
+            assert_eq!(stored.digest, Digest::of(&std::fs::read(&path).unwrap()));
+            assert_eq!(stored.size, size);
+            if size > SMALL {
+                let object = store.objects_path().join(stored.digest.object_path());
+                assert!(object.metadata().unwrap().blocks() <= blocks);
+            }
+        }
+    }
+
+    #[test]
+    fn a_staged_file_is_linked_and_settled_later() {
+        let (dir, store) = store();
+        let token = store.publishing().unwrap();
+        let path = dir.path().join("store/out");
+        std::fs::write(&path, b"result").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let parent = File::open(dir.path().join("store")).unwrap();
+        let file = File::open(&path).unwrap();
+        let stored = store
+            .publish_staged(&token, (parent.as_fd(), c"out"), file.as_fd(), (6, 8), &path)
+            .unwrap();
+        let object = store.objects_path().join(stored.digest.object_path());
+        assert_eq!(object.metadata().unwrap().ino(), path.metadata().unwrap().ino());
+        store.settle(&stored.digest).unwrap();
+        store.settle(&stored.digest).unwrap();
+        assert_eq!(object.metadata().unwrap().mode() & 0o7777, 0o444);
+    }
+
+    #[test]
+    fn sixteen_threads_publish_the_same_contents_once() {
+        let (_dir, store) = store();
+        let new = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    let token = store.publishing().unwrap();
+                    for number in 0..50u32 {
+                        let stored = store.publish_bytes(&token, &number.to_le_bytes()).unwrap();
+                        new.fetch_add(usize::from(stored.new), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(new.into_inner(), 50);
+    }
+}

@@ -1,0 +1,129 @@
+//! A store on disk: finding it, making it, its lock, opening objects.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::digest::Digest;
+use super::format;
+use crate::error::{Context, Error, Result};
+use crate::os::lock::{Hold, Lock};
+use crate::os::mkdir;
+
+/// An open store.
+pub struct Store {
+    root: PathBuf,
+    objects: OwnedFd,
+}
+
+/// Proof that the store's lock is held shared: objects looked up or published
+/// while it lives are not swept (rule 15).
+pub struct Publishing {
+    _lock: Lock,
+}
+
+impl Store {
+    /// Opens the store at `root`, making it when nothing is there yet.
+    pub fn open_or_create(root: &Path) -> Result<Self> {
+        match Self::open(root)? {
+            Some(store) => Ok(store),
+            None => {
+                create(root)?;
+                Self::open(root)?.ok_or_else(|| {
+                    Error::failure(format!("the store `{}` vanished while it was made", root.display()))
+                })
+            }
+        }
+    }
+
+    /// Opens the store at `root`; `None` when there is none.
+    pub fn open(root: &Path) -> Result<Option<Self>> {
+        let path = root.join(format::NAME);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path, &error)),
+        };
+        format::check(&text, &path)?;
+        let objects = root.join("objects");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&objects, flags, Mode::empty()).context("open", &objects)?;
+        Ok(Some(Self { root: root.to_path_buf(), objects: fd }))
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn objects_path(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+
+    pub(super) fn objects(&self) -> BorrowedFd<'_> {
+        self.objects.as_fd()
+    }
+
+    pub fn projects_path(&self) -> PathBuf {
+        self.root.join("projects")
+    }
+
+    /// Takes the store's lock shared; waits while a sweep of one shard holds it.
+    pub fn publishing(&self) -> Result<Publishing> {
+        Ok(Publishing { _lock: Lock::wait(&self.root.join("lock"), Hold::Shared)? })
+    }
+
+    /// Opens an object for reading. A missing one is a `Corrupt` error that names it.
+    pub fn open_object(&self, digest: &Digest) -> Result<OwnedFd> {
+        let name = digest.object_path();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.objects, name.as_str(), flags, Mode::empty()) {
+            Ok(fd) => Ok(fd),
+            Err(Errno::NOENT) => Err(Error::corrupt(format!("object {digest} is missing from the store"))),
+            Err(errno) => Err(errno).context("open object", self.objects_path().join(name)),
+        }
+    }
+}
+
+/// Lays a new store out; `format.json` comes last, so a half-made one is made again.
+fn create(root: &Path) -> Result<()> {
+    mkdir::private(root).map_err(|error| {
+        error.with_hint("choose a directory you can write with --store DIR or VRIFT_STORE")
+    })?;
+    for name in ["objects", "projects", "psfs"] {
+        mkdir::private(&root.join(name))?;
+    }
+    // Backups without xattrs would turn stubs into zeros (rule 20).
+    let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Lower trees and staging of vrift: not for backups.\n";
+    let path = root.join("projects/CACHEDIR.TAG");
+    std::fs::write(&path, tag).context("write", &path)?;
+    let half = root.join(format!("{}.{}", format::NAME, std::process::id()));
+    std::fs::write(&half, format::initial()).context("write", &half)?;
+    let path = root.join(format::NAME);
+    std::fs::rename(&half, &path).context("write", &path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_store_is_made_once_private_and_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/store");
+        assert!(Store::open(&root).unwrap().is_none());
+        Store::open_or_create(&root).unwrap();
+        assert_eq!(root.metadata().unwrap().mode() & 0o777, 0o700);
+        assert!(Store::open(&root).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_missing_object_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_or_create(dir.path()).unwrap();
+        let digest = Digest::of(b"never stored");
+        assert!(store.open_object(&digest).unwrap_err().to_string().contains(&digest.hex()));
+    }
+}

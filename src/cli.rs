@@ -1,0 +1,149 @@
+//! The command line: the one definition that help, manual pages and completions are
+//! made from. Its doc comments are the manual.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Run commands in a private, writable view of a project that starts in milliseconds.
+///
+/// What a command writes below the project directory is kept and is there again in
+/// the next run; the directory itself is not touched.
+#[derive(Debug, Parser)]
+#[command(name = "vrift", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Go to this directory first, then look for the project.
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// The store's directory (else VRIFT_STORE, else ~/.local/share/vrift).
+    #[arg(long, value_name = "DIR", global = true)]
+    pub store: Option<PathBuf>,
+    /// When to use colour.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
+    pub color: Color,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Exec(Exec),
+    Sync(Sync),
+    Status(Status),
+    Recover(Recover),
+    Doctor(Doctor),
+}
+
+/// Run one command in the workspace.
+///
+/// The exit status is the command's own (128+n for a signal); 125 when vrift itself
+/// failed, 126 when the command could not be executed, 127 when it was not found.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The workspace to run in.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// Do not take over the host's edits first.
+    #[arg(long)]
+    pub no_sync: bool,
+    /// Wait for what the command leaves running in the background instead of ending it.
+    #[arg(long)]
+    pub wait: bool,
+    /// Print what would be done to set the run up, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+/// Take the host directory's edits over into the workspace.
+///
+/// `exec` does this at its start; alone it is useful before a run with --no-sync.
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// Take over the deletion of most of the project.
+    #[arg(long)]
+    pub accept_deletions: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Show what the workspace has that the host directory has not.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The workspace to show.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Keep or drop what a run wrote that ended without taking it in.
+///
+/// Without --keep or --drop the sessions left behind are listed.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// The session; all of them when none is named.
+    pub session: Option<String>,
+    /// Take what was written into the workspace.
+    #[arg(long, conflicts_with = "drop")]
+    pub keep: bool,
+    /// Throw what was written away.
+    #[arg(long)]
+    pub drop: bool,
+}
+
+/// Check whether this machine can run vrift, and say what to change where it cannot.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Json {
+    /// Print JSON on standard output; unknown members are to be ignored.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_needs_no_dashes_and_keeps_its_own() {
+        let cli = Cli::parse_from(["vrift", "exec", "--no-sync", "make", "-j8", "--no-sync"]);
+        let Some(Verb::Exec(exec)) = cli.verb else { panic!("not exec") };
+        assert!(exec.no_sync);
+        assert_eq!(exec.command, ["make", "-j8", "--no-sync"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! One file per verb; each reads as a sentence made of the modules below.
+
+pub mod bar;
+pub mod doctor;
+pub mod exec;
+pub mod printer;
+pub mod recover;
+pub mod status;
+pub mod sync;
+
+use crate::cas::Store;
+use crate::cli::{Cli, Global, Verb};
+use crate::error::{Context, Error, Kind, Result};
+use crate::paths;
+use crate::session::open::Inside;
+use crate::session::project::Project;
+use printer::Printer;
+
+/// What a verb ends with: the process's exit status.
+pub type Status = u8;
+
+/// Exit statuses of vrift's own.
+pub mod status_of {
+    /// vrift itself failed, before the command or after it.
+    pub const OURS: u8 = 125;
+    pub const NOT_EXECUTABLE: u8 = 126;
+    pub const NOT_FOUND: u8 = 127;
+}
+
+/// Runs the verb of a parsed command line.
+pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
+    if let Some(dir) = &cli.global.directory {
+        std::env::set_current_dir(dir)
+            .context("go to", dir)
+            .map_err(|error| error.with_hint("-C takes an existing directory"))?;
+    }
+    match cli.verb {
+        Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
+        Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
+        Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
+        Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
+        Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
+        None => {
+            printer.out(FIRST_STEPS);
+            Ok(0)
+        }
+    }
+}
+
+const FIRST_STEPS: &str = "\
+vrift runs commands in a private, writable view of a project.
+
+  cd your-project
+  vrift exec make        run a command; what it writes is kept, the directory stays as it is
+  vrift status           what the workspace has that the directory has not
+  vrift doctor           check that this machine can do it
+
+vrift --help lists everything.
+";
+
+/// The exit status of a failure; `running` verbs pass their command's status on, so
+/// vrift's own failures must be told from it.
+pub fn status_of(error: &Error, running: bool) -> Status {
+    match error.kind() {
+        Kind::Usage => 2,
+        Kind::NotFound => status_of::NOT_FOUND,
+        Kind::NotExecutable => status_of::NOT_EXECUTABLE,
+        Kind::Failure | Kind::Corrupt | Kind::Busy if running => status_of::OURS,
+        Kind::Failure | Kind::Corrupt | Kind::Busy => 1,
+    }
+}
+
+/// The project of the current directory; registered when it is not yet.
+fn project(global: &Global) -> Result<Project> {
+    let root = paths::store(global.store.as_deref())?;
+    refuse_inside(&root)?;
+    let here = current_directory()?;
+    Project::find_or_register(Store::open_or_create(&root)?, &here, global.directory.is_some())
+}
+
+/// The registered project of the current directory.
+fn known_project(global: &Global) -> Result<Project> {
+    let root = paths::store(global.store.as_deref())?;
+    refuse_inside(&root)?;
+    let Some(store) = Store::open(&root)? else {
+        return Err(Error::failure(format!("there is no store at `{}` yet", root.display()))
+            .with_hint("start with: vrift exec COMMAND (in a project's directory)"));
+    };
+    Project::find(store, &current_directory()?)
+}
+
+/// Inside a run the store is covered: only commands can be run there.
+fn refuse_inside(store: &std::path::Path) -> Result<()> {
+    match Inside::of(store) {
+        Some(inside) => Err(Error::failure(format!(
+            "this is inside a run of workspace `{}`: its store cannot be reached from here",
+            inside.workspace
+        ))
+        .with_hint("leave the run first")),
+        None => Ok(()),
+    }
+}
+
+fn current_directory() -> Result<std::path::PathBuf> {
+    std::env::current_dir()
+        .map_err(|error| Error::io("find", "the current directory", &error))
+        .map_err(|error| error.with_hint("it may have been deleted; cd somewhere that exists"))
+}

@@ -1,0 +1,135 @@
+//! The one place that writes to the terminal. Standard output is data; everything else
+//! goes to standard error, each line led by `vrift: `.
+
+use std::io::{IsTerminal, Write};
+
+use crate::cli::Color;
+use crate::error::Error;
+
+/// How to write.
+pub struct Printer {
+    quiet: bool,
+    verbose: bool,
+    colour_out: bool,
+    colour_err: bool,
+}
+
+/// A meaning that colour underlines.
+#[derive(Clone, Copy, Debug)]
+pub enum Tone {
+    Good,
+    Bad,
+    Warning,
+    Dim,
+}
+
+impl Printer {
+    pub fn new(color: Color, quiet: bool, verbose: bool) -> Self {
+        let wanted = |terminal: bool| match color {
+            Color::Always => true,
+            Color::Never => false,
+            // no-color.org: any value but the empty one
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Self {
+            quiet,
+            verbose,
+            colour_out: wanted(std::io::stdout().is_terminal()),
+            colour_err: wanted(std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// Data. A reader that went away is no error.
+    pub fn out(&self, text: &str) {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// One JSON document.
+    pub fn json(&self, value: &serde_json::Value) {
+        self.out(&format!("{value:#}\n"));
+    }
+
+    /// Something worth a line; not with --quiet.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            self.err(text);
+        }
+    }
+
+    /// Detail; only with --verbose.
+    pub fn detail(&self, text: &str) {
+        if self.verbose && !self.quiet {
+            self.err(text);
+        }
+    }
+
+    pub fn warn(&self, text: &str) {
+        self.err(&format!("{} {text}", paint(self.colour_err, Tone::Warning, "warning:")));
+    }
+
+    pub fn error(&self, error: &Error) {
+        self.err(&format!("{} {error}", paint(self.colour_err, Tone::Bad, "error:")));
+        if let Some(hint) = error.hint() {
+            self.err(&format!("{} {hint}", paint(self.colour_err, Tone::Dim, "hint:")));
+        }
+    }
+
+    /// A word for standard output, coloured where that helps.
+    pub fn toned(&self, tone: Tone, text: &str) -> String {
+        paint(self.colour_out, tone, text)
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    fn err(&self, text: &str) {
+        let _ = std::io::stderr().lock().write_all(format!("vrift: {text}\n").as_bytes());
+    }
+}
+
+fn paint(colour: bool, tone: Tone, text: &str) -> String {
+    let code = match tone {
+        Tone::Good => "32",
+        Tone::Bad => "1;31",
+        Tone::Warning => "33",
+        Tone::Dim => "2",
+    };
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+}
+
+/// `1 file`, `3 files`.
+pub fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A size for people: `9.8 GB`; decimal units, as in `ls --si`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_counts_read_well() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1000), "1.0 kB");
+        assert_eq!(size(999_950), "1.0 MB");
+        assert_eq!(size(10_300_000_000), "10.3 GB");
+        assert_eq!(size(u64::MAX), "18.4 EB");
+        assert_eq!(counted(1, "file"), "1 file");
+        assert_eq!(counted(0, "file"), "0 files");
+    }
+}

@@ -1,0 +1,112 @@
+//! `vrift status`: what the workspace has that the host directory has not, open
+//! conflicts, and sessions.
+
+use serde_json::{Value, json};
+
+use super::Status;
+use super::printer::{Printer, Tone};
+use crate::cli;
+use crate::error::Result;
+use crate::manifest::diff::{Change, diff};
+use crate::session::open::sessions;
+use crate::session::project::Project;
+use crate::session::record::Record;
+use crate::session::sync::shown;
+
+pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result<Status> {
+    let project = super::known_project(global)?;
+    let workspace = project.manifest.known_workspace(&args.workspace)?;
+    let mut changes = Vec::new();
+    if let Some(head) = &workspace.head {
+        diff(&project.manifest, workspace.host_base.as_ref(), Some(head), &mut |change| {
+            changes.push(change);
+            Ok(())
+        })?;
+    }
+    let lines = lines(&changes);
+    let conflicts = project.manifest.conflicts(workspace.id)?;
+    let (live, orphans) = sessions_of(&project, workspace.id)?;
+    if args.json.json {
+        printer.json(&json!({
+            "project": project.root.to_string_lossy(),
+            "workspace": workspace.name,
+            "head": workspace.head.map(|head| head.hex()),
+            "changes": lines.iter().map(|(mark, path)| json!({
+                "status": mark.to_string(), "path": String::from_utf8_lossy(path),
+            })).collect::<Vec<Value>>(),
+            "conflicts": conflicts.iter().map(|open| json!({
+                "path": String::from_utf8_lossy(&open.path), "against": open.against,
+            })).collect::<Vec<Value>>(),
+            "live": live,
+            "orphans": orphans,
+        }));
+        return Ok(0);
+    }
+    printer.out(&format!("project {}, workspace {}\n", project.root.display(), workspace.name));
+    if let Some(session) = live {
+        printer.out(&format!("live: session {session}\n"));
+    }
+    for open in &conflicts {
+        let mark = printer.toned(Tone::Bad, "conflict");
+        printer.out(&format!("{mark} {} (against {})\n", shown(&open.path), open.against));
+    }
+    for orphan in &orphans {
+        let mark = printer.toned(Tone::Warning, "orphan");
+        printer.out(&format!("{mark} session {orphan}: vrift recover {orphan} --keep or --drop\n"));
+    }
+    for (mark, path) in &lines {
+        let tone = match mark {
+            'A' => Tone::Good,
+            'D' => Tone::Bad,
+            _ => Tone::Warning,
+        };
+        let path = String::from_utf8_lossy(path);
+        printer.out(&format!("{} {}\n", printer.toned(tone, &mark.to_string()), path.escape_debug()));
+    }
+    if lines.is_empty() {
+        printer.out("the workspace is as the directory was when it was last taken over\n");
+    }
+    Ok(0)
+}
+
+/// `A`, `M`, `D` and the path. A directory that only one side has stands for all below it.
+fn lines(changes: &[Change]) -> Vec<(char, Vec<u8>)> {
+    let mut lines: Vec<(char, Vec<u8>)> = Vec::new();
+    let mut whole: Option<Vec<u8>> = None;
+    for change in changes {
+        if change.path.is_empty() || whole.as_ref().is_some_and(|dir| change.path.starts_with(dir)) {
+            continue;
+        }
+        let dir = |entry: &Option<_>| entry.as_ref().is_some_and(crate::manifest::node::Entry::is_dir);
+        let mark = match (&change.before, &change.after) {
+            (None, _) => 'A',
+            (_, None) => 'D',
+            // A directory whose listing changed: the names in it say so.
+            _ if dir(&change.before) && dir(&change.after) => continue,
+            _ => 'M',
+        };
+        let mut path = change.path.clone();
+        if mark != 'M' && (dir(&change.before) || dir(&change.after)) {
+            path.push(b'/');
+            whole = Some(path.clone());
+        }
+        lines.push((mark, path));
+    }
+    lines
+}
+
+/// The live session of a workspace, and those that ended without taking in.
+fn sessions_of(project: &Project, workspace: i64) -> Result<(Option<String>, Vec<String>)> {
+    let live = crate::session::open::live(project, workspace)?;
+    let pending = project.manifest.pending(workspace)?;
+    let mut orphans = Vec::new();
+    for session in sessions(project)? {
+        let mine = Record::read(&project.staging().join(&session))
+            .is_ok_and(|record| record.is_some_and(|record| record.workspace == workspace));
+        let known = live.as_ref() == Some(&session) || pending.iter().any(|row| row.staging == session);
+        if mine && !known {
+            orphans.push(session);
+        }
+    }
+    Ok((live, orphans))
+}

@@ -1,0 +1,152 @@
+//! Lower trees and the work that is left to do on them.
+//!
+//! A base's `root` is what it shows. While it is being brought to another root that
+//! one is its `target`, recorded before the first change, so that whoever comes after
+//! a kill finishes it (rule 12). `root` NULL: never rendered whole.
+
+use rusqlite::OptionalExtension;
+
+use super::db::{Manifest, digest_at, maybe_digest_at};
+use crate::cas::Digest;
+use crate::error::Result;
+
+/// One lower tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Its directory is `base/<id>`; a number is never used twice (rule 14).
+    pub id: i64,
+    pub projection: String,
+    pub root: Option<Digest>,
+    pub target: Option<Digest>,
+    /// Counts the changes of what it shows.
+    pub generation: i64,
+}
+
+/// A take-in that has committed: its staging is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub id: i64,
+    /// The session's directory below `staging/`.
+    pub staging: String,
+    pub from: Digest,
+    pub to: Digest,
+}
+
+impl Manifest {
+    pub fn base(&self, id: i64) -> Result<Option<Base>> {
+        let mut query = self.doing(
+            "read",
+            self.connection()
+                .prepare_cached("SELECT id, projection, root, target, generation FROM base WHERE id = ?1"),
+        )?;
+        let base = query
+            .query_row([id], |row| {
+                Ok(Base {
+                    id: row.get(0)?,
+                    projection: row.get(1)?,
+                    root: maybe_digest_at(row, 2)?,
+                    target: maybe_digest_at(row, 3)?,
+                    generation: row.get(4)?,
+                })
+            })
+            .optional();
+        self.doing("read a base from", base)
+    }
+
+    /// A new base for a workspace, not rendered yet. Inside a transaction.
+    pub fn create_base(&self, workspace: i64, projection: &str) -> Result<i64> {
+        let done = self.connection().execute("INSERT INTO base(projection) VALUES(?1)", [projection]);
+        self.doing("write a base to", done)?;
+        let id = self.connection().last_insert_rowid();
+        let done =
+            self.connection().execute("UPDATE workspace SET base = ?1 WHERE id = ?2", (id, workspace));
+        self.doing("write a workspace to", done)?;
+        Ok(id)
+    }
+
+    /// Records what a base is about to be brought to.
+    pub fn set_base_target(&self, id: i64, target: &Digest) -> Result<()> {
+        let done = self
+            .connection()
+            .execute("UPDATE base SET target = ?1 WHERE id = ?2", (target.as_bytes(), id));
+        self.doing("write a base to", done).map(drop)
+    }
+
+    /// Records that a base shows its target.
+    pub fn base_reached(&self, id: i64, root: &Digest) -> Result<()> {
+        let done = self.connection().execute(
+            "UPDATE base SET root = ?1, target = NULL, generation = generation + 1 WHERE id = ?2",
+            (root.as_bytes(), id),
+        );
+        self.doing("write a base to", done).map(drop)
+    }
+
+    pub fn add_pending(&self, workspace: i64, staging: &str, from: &Digest, to: &Digest) -> Result<i64> {
+        let done = self.connection().execute(
+            "INSERT INTO pending(workspace, staging, from_root, to_root) VALUES(?1, ?2, ?3, ?4)",
+            (workspace, staging, from.as_bytes(), to.as_bytes()),
+        );
+        self.doing("write to", done)?;
+        Ok(self.connection().last_insert_rowid())
+    }
+
+    pub fn pending(&self, workspace: i64) -> Result<Vec<Pending>> {
+        let mut query = self.doing(
+            "read",
+            self.connection().prepare_cached(
+                "SELECT id, staging, from_root, to_root FROM pending WHERE workspace = ?1 ORDER BY id",
+            ),
+        )?;
+        let rows = query
+            .query_map([workspace], |row| {
+                Ok(Pending {
+                    id: row.get(0)?,
+                    staging: row.get(1)?,
+                    from: digest_at(row, 2)?,
+                    to: digest_at(row, 3)?,
+                })
+            })
+            .and_then(Iterator::collect);
+        self.doing("read pending work from", rows)
+    }
+
+    pub fn remove_pending(&self, id: i64) -> Result<()> {
+        let done = self.connection().execute("DELETE FROM pending WHERE id = ?1", [id]);
+        self.doing("write to", done).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_is_recorded_before_and_after_it_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(dir.path()).unwrap();
+        let workspace = manifest.create_workspace("main").unwrap().id;
+        let id = manifest.create_base(workspace, "stub").unwrap();
+        let target = Digest::of(b"root");
+        manifest.set_base_target(id, &target).unwrap();
+        let base = manifest.base(id).unwrap().unwrap();
+        assert_eq!((base.root, base.target), (None, Some(target)));
+        manifest.base_reached(id, &target).unwrap();
+        let base = manifest.base(id).unwrap().unwrap();
+        assert_eq!((base.root, base.target, base.generation), (Some(target), None, 1));
+        assert_eq!(manifest.workspace("main").unwrap().unwrap().base, Some(id));
+    }
+
+    #[test]
+    fn pending_work_is_listed_in_order_until_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(dir.path()).unwrap();
+        let workspace = manifest.create_workspace("main").unwrap().id;
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let first = manifest.add_pending(workspace, "s1", &a, &b).unwrap();
+        manifest.add_pending(workspace, "s2", &b, &a).unwrap();
+        manifest.remove_pending(first).unwrap();
+        let left = manifest.pending(workspace).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!((left[0].staging.as_str(), left[0].from), ("s2", b));
+    }
+}

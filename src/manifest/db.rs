@@ -1,0 +1,228 @@
+//! One project's `manifest.db`: SQLite in WAL mode.
+//!
+//! `synchronous=NORMAL` with no automatic checkpoint and none on close: those cost
+//! four fdatasync in every process (rule 17, tried). A commit of a transaction is
+//! atomic but not synced; durability comes with a durable point. Whoever finds the
+//! log large writes it back while it is idle: [`Manifest::checkpoint_if_large`].
+//!
+//! A connection must be dropped before the process forks a child that opens one of
+//! its own (SQLite keeps POSIX locks per process).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::schema::{self, Version};
+use super::store::Trees;
+use crate::cas::Digest;
+use crate::error::{Context, Error, Result};
+
+pub const NAME: &str = "manifest.db";
+
+/// Bytes of log above which an idle process writes it back: the first connection
+/// after a quiet time reads the whole log, so it must stay small for starts to stay fast.
+const LARGE_LOG: u64 = 1 << 20;
+
+/// An open manifest.
+pub struct Manifest {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Manifest {
+    /// Opens `dir/manifest.db`, making and migrating it as needed.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(NAME);
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).context("open manifest", &path)?;
+        let mut manifest = Self { connection, path };
+        manifest.prepare().map_err(|error| match error.kind() {
+            crate::error::Kind::Corrupt => error.with_hint(
+                "the manifest is damaged; other projects are not affected. Move this project's directory in the store away to start anew",
+            ),
+            _ => error,
+        })?;
+        Ok(manifest)
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        let path = self.path.clone();
+        let setup = |connection: &mut Connection| -> rusqlite::Result<Version> {
+            connection.busy_timeout(Duration::from_secs(30))?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.execute_batch(
+                "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+            )?;
+            let version = schema::version(connection)?;
+            if version == Version::Older {
+                connection.pragma_update(None, "journal_mode", "wal")?;
+                schema::migrate(connection)?;
+            }
+            Ok(version)
+        };
+        match setup(&mut self.connection).context("open manifest", &path)? {
+            Version::Newer(number) => Err(Error::failure(format!(
+                "the manifest `{}` was written by a newer vrift (version {number})",
+                path.display()
+            ))
+            .with_hint("use the newer vrift for this store")),
+            Version::Current | Version::Older => Ok(()),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Adds what failed to an SQLite error.
+    pub(super) fn doing<T>(&self, operation: &str, result: rusqlite::Result<T>) -> Result<T> {
+        result.context(operation, &self.path)
+    }
+
+    /// Runs `work` in one IMMEDIATE transaction: all of it or nothing.
+    pub fn transaction<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let transaction = self.doing(
+            "begin a transaction in",
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate),
+        )?;
+        let value = work(self)?; // dropping the transaction rolls it back
+        self.doing("commit to", transaction.commit())?;
+        Ok(value)
+    }
+
+    pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let mut query = self.doing(
+            "read",
+            self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1"),
+        )?;
+        let value = query.query_row([key], |row| row.get(0)).optional();
+        self.doing("read", value)
+    }
+
+    pub fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
+        let done = self.connection.execute(
+            "INSERT INTO meta(key, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = ?2",
+            (key, value),
+        );
+        self.doing("write", done).map(drop)
+    }
+
+    /// Writes the log back into the database when it has grown large. Waits for
+    /// nobody; a log still in use is left for the next time.
+    pub fn checkpoint_if_large(&self) -> Result<()> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let size = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        if size < LARGE_LOG {
+            return Ok(());
+        }
+        // TRUNCATE keeps the next first reader from reading old frames; busy readers make it a no-op.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let _ = self.connection.busy_timeout(Duration::from_secs(30));
+        match done {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(()),
+            other => self.doing("write back the log of", other),
+        }
+    }
+}
+
+impl Trees for Manifest {
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let mut query = self.doing(
+            "read a tree from",
+            self.connection.prepare_cached("SELECT body FROM tree WHERE digest = ?1"),
+        )?;
+        let body = query.query_row([digest.as_bytes()], |row| row.get(0)).optional();
+        self.doing("read a tree from", body)?
+            .ok_or_else(|| Error::corrupt(format!("tree {digest} is missing from `{}`", self.path.display())))
+    }
+
+    fn put(&self, body: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(body);
+        let mut insert = self.doing(
+            "write a tree to",
+            self.connection.prepare_cached("INSERT OR IGNORE INTO tree(digest, body) VALUES(?1, ?2)"),
+        )?;
+        self.doing("write a tree to", insert.execute((digest.as_bytes(), body)))?;
+        Ok(digest)
+    }
+}
+
+/// A digest column.
+pub(super) fn digest_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    Ok(Digest::from_bytes(row.get(column)?))
+}
+
+/// A digest column that may be NULL.
+pub(super) fn maybe_digest_at(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Digest>> {
+    Ok(row.get::<_, Option<[u8; 32]>>(column)?.map(Digest::from_bytes))
+}
+
+/// Seconds since the epoch, for rows that say when.
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_made_and_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(dir.path()).unwrap();
+        manifest.set_meta("path", b"/x\xff").unwrap();
+        let digest = manifest.put(b"body").unwrap();
+        assert_eq!(manifest.put(b"body").unwrap(), digest);
+        drop(manifest);
+        let manifest = Manifest::open(dir.path()).unwrap();
+        assert_eq!(manifest.meta("path").unwrap().unwrap(), b"/x\xff");
+        assert_eq!(manifest.get(&digest).unwrap(), b"body");
+        assert!(manifest.get(&Digest::of(b"other")).is_err());
+    }
+
+    #[test]
+    fn garbage_and_newer_manifests_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(NAME), vec![7u8; 8192]).unwrap();
+        let error = Manifest::open(dir.path()).err().unwrap();
+        assert_eq!(error.kind(), crate::error::Kind::Corrupt);
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(dir.path()).unwrap();
+        manifest.connection.pragma_update(None, "user_version", 99).unwrap();
+        drop(manifest);
+        assert!(Manifest::open(dir.path()).err().unwrap().to_string().contains("newer"));
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(dir.path()).unwrap();
+        let outcome: Result<()> = manifest.transaction(|manifest| {
+            manifest.set_meta("a", b"1")?;
+            Err(Error::failure("no"))
+        });
+        assert!(outcome.is_err());
+        assert!(manifest.meta("a").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_large_log_is_written_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = Manifest::open(dir.path()).unwrap();
+        let log = dir.path().join("manifest.db-wal");
+        manifest.put(&vec![1u8; 2 << 20]).unwrap();
+        assert!(log.metadata().unwrap().len() > LARGE_LOG);
+        manifest.checkpoint_if_large().unwrap();
+        assert_eq!(log.metadata().unwrap().len(), 0);
+    }
+}

@@ -1,0 +1,6 @@
+//! The view: mounting an overlay whose lower projects the store, making that lower,
+//! and reading the upper it leaves.
+
+pub mod escape;
+pub mod projection;
+pub mod upper;

@@ -1,0 +1,92 @@
+//! Where the store is, and how a project's directory is named in it.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::cas::Digest;
+use crate::error::{Context, Error, Result};
+
+/// The store's directory: the flag, else `VRIFT_STORE`, else `$XDG_DATA_HOME/vrift`,
+/// else `~/.local/share/vrift`. Absolute, links resolved as far as it exists.
+pub fn store(flag: Option<&Path>) -> Result<PathBuf> {
+    let chosen = match flag {
+        Some(path) => path.to_path_buf(),
+        None => match set("VRIFT_STORE") {
+            Some(path) => path.into(),
+            None => data_home()?.join("vrift"),
+        },
+    };
+    let absolute = std::path::absolute(&chosen).context("resolve the store's path", &chosen)?;
+    resolve_existing(&absolute)
+}
+
+fn data_home() -> Result<PathBuf> {
+    if let Some(path) = set("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        return Ok(path);
+    }
+    home().map(|home| home.join(".local/share")).ok_or_else(|| {
+        Error::failure("there is no home directory to keep the store in")
+            .with_hint("set HOME, or name the store with --store DIR or VRIFT_STORE")
+    })
+}
+
+/// The user's home: `HOME`, else the password file's.
+pub fn home() -> Option<PathBuf> {
+    if let Some(home) = set("HOME") {
+        return Some(home.into());
+    }
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()??;
+    Some(user.dir).filter(|dir| dir.is_absolute() && dir != Path::new("/"))
+}
+
+fn set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Resolves links in the part of a path that exists and keeps the rest.
+pub fn resolve_existing(path: &Path) -> Result<PathBuf> {
+    let mut missing = Vec::new();
+    let mut at = path;
+    loop {
+        match std::fs::canonicalize(at) {
+            Ok(real) => return Ok(missing.iter().rev().fold(real, |path, name| path.join(name))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("resolve", path, &error)),
+        }
+        match (at.parent(), at.file_name()) {
+            (Some(parent), Some(name)) => {
+                missing.push(name.to_os_string());
+                at = parent;
+            }
+            _ => return Ok(path.to_path_buf()),
+        }
+    }
+}
+
+/// The name of a project's directory below `projects/`: 22 characters made from its
+/// real path, so that finding a project needs no list of them.
+pub fn project_id(root: &Path) -> String {
+    Digest::of(root.as_os_str().as_bytes()).object_path().replace('/', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_resolved_up_to_where_the_path_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("a")).unwrap();
+        std::os::unix::fs::symlink("a", real.join("link")).unwrap();
+        assert_eq!(resolve_existing(&real.join("link/x/y")).unwrap(), real.join("a/x/y"));
+    }
+
+    #[test]
+    fn a_project_id_is_a_plain_file_name() {
+        let id = project_id(Path::new("/home/me/project"));
+        assert_eq!(id.len(), 22);
+        assert_ne!(id, project_id(Path::new("/home/me/project2")));
+    }
+}

@@ -1,0 +1,114 @@
+//! Bringing a workspace's lower tree to its head.
+//!
+//! A base is changed under its exclusive lock only; what it is being brought to is
+//! recorded first, so a killed change is finished by whoever comes next (rule 12).
+
+use crate::cas::Digest;
+use crate::error::{Error, Result};
+use crate::manifest::base::Base;
+use crate::manifest::diff::{Change, diff};
+use crate::os::lock::{Hold, Lock};
+use crate::os::remove;
+use crate::os::userns::as_root_of_own_files;
+use crate::overlay::projection::{self, Projection};
+use crate::session::project::Project;
+
+/// A base that shows its workspace's head, and will as long as the lock is held.
+pub struct Ready {
+    pub base: i64,
+    pub root: Digest,
+    pub lock: Lock,
+}
+
+/// Locks the workspace's base shared, having brought it to the head.
+pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> {
+    loop {
+        // From reading the head until the base is locked nothing may be swept (rule 15).
+        let token = project.store.publishing()?;
+        let now = project.manifest.known_workspace(workspace)?;
+        let head = now.head.ok_or_else(|| {
+            Error::failure(format!("workspace `{workspace}` has no state yet"))
+                .with_hint("run without --no-sync once, so that the directory is taken in")
+        })?;
+        if let Some(id) = now.base {
+            let lock = Lock::wait(&project.base_lock(id), Hold::Shared)?;
+            let base = project.manifest.base(id)?;
+            if base.is_some_and(|base| base.root == Some(head) && base.target.is_none()) {
+                return Ok((project, Ready { base: id, root: head, lock }));
+            }
+        }
+        drop(token);
+        project = bring_up(project, workspace)?;
+    }
+}
+
+/// Renders or folds, as the owner of everything in the tree (rule 4).
+fn bring_up(project: Project, workspace: &str) -> Result<Project> {
+    let place = project.close();
+    as_root_of_own_files("bring the lower tree up to date", || {
+        bring_to_head(&place.again()?.open()?, workspace)
+    })?;
+    place.open()
+}
+
+/// Brings the base of a workspace to its head. The caller may write all of the
+/// caller's files.
+pub fn bring_to_head(project: &Project, workspace: &str) -> Result<()> {
+    let manifest = &project.manifest;
+    let (id, head) = manifest.transaction(|manifest| {
+        let now = manifest.known_workspace(workspace)?;
+        let id = match now.base {
+            Some(id) => id,
+            None => manifest.create_base(now.id, projection::STUB)?,
+        };
+        Ok((id, now.head))
+    })?;
+    let Some(head) = head else { return Ok(()) };
+    let _lock = Lock::wait(&project.base_lock(id), Hold::Exclusive)?;
+    let missing = || Error::corrupt(format!("base {id} is missing from the manifest"));
+    // What was begun is finished before anything newer (rule 12).
+    let base = manifest.base(id)?.ok_or_else(missing)?;
+    if let Some(target) = base.target {
+        bring(project, &base, target)?;
+    }
+    let base = manifest.base(id)?.ok_or_else(missing)?;
+    if base.root != Some(head) {
+        bring(project, &base, head)?;
+    }
+    Ok(())
+}
+
+fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
+    let manifest = &project.manifest;
+    let projection = projection::named(&base.projection)?;
+    let dest = project.base_path(base.id);
+    if base.target != Some(target) {
+        manifest.set_base_target(base.id, &target)?;
+    }
+    match base.root {
+        None => render(project, &dest, &target, projection.as_ref())?,
+        Some(root) => {
+            let mut changes: Vec<Change> = Vec::new();
+            diff(manifest, Some(&root), Some(&target), &mut |change| {
+                changes.push(change);
+                Ok(())
+            })?;
+            projection::fold(changes, &dest, projection.as_ref())
+                .map_err(|error| error.with_hint("what was taken in is safe; the next command goes on from here"))?;
+        }
+    }
+    manifest.base_reached(base.id, &target)
+}
+
+fn render(
+    project: &Project,
+    dest: &std::path::Path,
+    target: &Digest,
+    projection: &dyn Projection,
+) -> Result<()> {
+    if dest.symlink_metadata().is_ok() {
+        remove::remove_tree(dest)?; // a rendering that was cut short
+    }
+    projection::render(&project.manifest, target, dest, projection)?;
+    Ok(())
+}

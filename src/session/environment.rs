@@ -1,0 +1,55 @@
+//! The environment a command gets: the caller's, with a few words about where it is.
+
+use std::ffi::{OsStr, OsString};
+
+/// The caller's environment with ours on top.
+pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> =
+        std::env::vars_os().filter(|(name, _)| name != "VRIFT_WORKSPACE").collect();
+    variables.push(("VRIFT_WORKSPACE".into(), workspace.into()));
+    git_config(
+        &mut variables,
+        // Inode and ctime differ inside; git must not read every file again for that.
+        &[("core.checkStat", "minimal"), ("core.trustctime", "false")],
+    );
+    variables
+}
+
+/// Appends to the configuration that git takes from the environment (git-config(1),
+/// GIT_CONFIG_COUNT); what the caller has set there stays first.
+fn git_config(variables: &mut Vec<(OsString, OsString)>, settings: &[(&str, &str)]) {
+    let count = OsStr::new("GIT_CONFIG_COUNT");
+    let before = variables.iter().find(|(name, _)| name == count);
+    let before: Option<usize> = match before {
+        Some((_, value)) if value.is_empty() => Some(0),
+        Some((_, value)) => value.to_str().and_then(|value| value.parse().ok()),
+        None => Some(0),
+    };
+    let Some(before) = before else { return }; // git itself will say what is wrong with it
+    variables.retain(|(name, _)| name != count);
+    for (number, (key, value)) in (before..).zip(settings) {
+        variables.push((format!("GIT_CONFIG_KEY_{number}").into(), key.into()));
+        variables.push((format!("GIT_CONFIG_VALUE_{number}").into(), value.into()));
+    }
+    variables.push((count.into(), (before + settings.len()).to_string().into()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value<'a>(variables: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
+        variables.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.to_str())
+    }
+
+    #[test]
+    fn git_settings_come_after_the_callers() {
+        let mut variables = vec![("GIT_CONFIG_COUNT".into(), "2".into())];
+        git_config(&mut variables, &[("a.b", "c")]);
+        assert_eq!(value(&variables, "GIT_CONFIG_COUNT"), Some("3"));
+        assert_eq!(value(&variables, "GIT_CONFIG_KEY_2"), Some("a.b"));
+        let mut variables = vec![("GIT_CONFIG_COUNT".into(), "junk".into())];
+        git_config(&mut variables, &[("a.b", "c")]);
+        assert_eq!(variables.len(), 1);
+    }
+}

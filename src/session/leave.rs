@@ -1,0 +1,51 @@
+//! Leaving a session. The last to leave ends it, takes in what it wrote and folds it
+//! into the base; the others only go.
+
+use super::open::Session;
+use super::project::Place;
+use super::record;
+use super::take_in::{self, Taken, Trust};
+use crate::error::Result;
+use crate::manifest::run::Run;
+use crate::ns::Left;
+
+/// What leaving did.
+pub struct Departure {
+    pub place: Place,
+    /// Names of processes that had to be ended.
+    pub ended: Vec<String>,
+    /// `None`: others are still there.
+    pub taken: Option<Taken>,
+    /// Something outside may still write to what was written inside (rule 2).
+    pub unconfirmed: bool,
+}
+
+/// Leaves; `wait`: what the command left running is waited for, not ended.
+pub fn leave(session: Session, wait: bool) -> Result<Departure> {
+    let Session { place, name, link, locks, .. } = session;
+    match link.leave(wait)? {
+        Left::OthersLive => {
+            Ok(Departure { place, ended: Vec::new(), taken: None, unconfirmed: false })
+        }
+        Left::Last { ended, unmounted } => {
+            let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
+            if unmounted {
+                record::mark_closed(&place.staging().join(&name))?;
+            }
+            // The base's lock must go before the fold takes it exclusively; the session's
+            // stays until all is taken in.
+            let mut locks = locks.into_iter();
+            let _session = locks.next();
+            drop(locks);
+            let taken = take_in::take_in(&place, &name, trust)?;
+            Ok(Departure { place, ended, taken: Some(taken), unconfirmed: !unmounted })
+        }
+    }
+}
+
+/// Records a finished run, and writes a large log back while nobody waits for it.
+pub fn record_run(place: Place, run: &Run) -> Result<()> {
+    let project = place.open()?;
+    project.manifest.add_run(run)?;
+    project.manifest.checkpoint_if_large()
+}

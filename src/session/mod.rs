@@ -1,0 +1,23 @@
+//! The life of a session: sync, project, open, join, leave, take in, fold.
+//!
+//! ```text
+//!  host dir ──sync──▶ head root ──base──▶ lower ┐
+//!                                               ├─overlay at DIR─▶ commands
+//!                       staging/<s>/upper ──────┘                     │
+//!    head root' ◀──txn── trees ◀──objects◀──hash◀── take_in ◀─────────┘
+//!         └──fold──▶ lower
+//! ```
+//!
+//! A session is found by its workspace's lock file (`staging/<workspace>.lock`), which
+//! names its staging directory; `staging/<session>/` holds `upper/`, `work/`, `socket`
+//! and `session.json`.
+
+pub mod base;
+pub mod environment;
+pub mod leave;
+pub mod open;
+pub mod project;
+pub mod record;
+pub mod recover;
+pub mod sync;
+pub mod take_in;

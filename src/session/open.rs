@@ -1,0 +1,391 @@
+//! Opening a workspace's session, or joining the live one.
+//!
+//! Who opens is decided by one lock per workspace: the opener takes it exclusively,
+//! writes the session's name into it, and hands it to init, so it is held as long as
+//! any process of the session (rule 14) and until the last launcher has taken in.
+//! Everybody else reads the name and connects.
+
+use std::ffi::CString;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::base;
+use super::project::{Place, Project};
+use super::record::{self, Record};
+use super::sync::{self, Report};
+use super::take_in::{self, Taken, Trust};
+use crate::cas::Digest;
+use crate::error::{Context, Error, Result, quoted};
+use crate::manifest::dir::read_root;
+use crate::manifest::node::Meta;
+use crate::ns::plan::{Cover, Plan, Step, c_path};
+use crate::ns::{self, Link, Opening};
+use crate::os::lock::{Hold, Lock};
+use crate::os::mkdir;
+use crate::os::userns::as_root_of_own_files;
+use crate::overlay::escape;
+use crate::overlay::mount::OverlaySpec;
+use crate::progress::Meter;
+
+/// How to open.
+pub struct Options<'a> {
+    pub workspace: &'a str,
+    /// Take the host's edits over first.
+    pub sync: bool,
+    pub meter: &'a Meter,
+}
+
+/// A session that this process takes part in.
+pub struct Session {
+    pub place: Place,
+    pub name: String,
+    pub workspace: String,
+    pub link: Link,
+    /// Held by the opener; a joiner's copy lives in init.
+    pub(super) locks: Vec<Lock>,
+    /// What opening it did to the workspace; `None` for a joiner.
+    pub synced: Option<Report>,
+    /// What a session that ended without taking in had left, taken in now.
+    pub resumed: Vec<Taken>,
+    /// Sessions that ended without anybody noticing: their staging is kept.
+    pub orphans: Vec<String>,
+    pub joined: bool,
+}
+
+/// How long a start waits for a session that is ending before it says so.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Opens the workspace's session, or joins the one that lives.
+pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Session> {
+    let workspace = project.manifest.known_workspace(options.workspace)?;
+    let path = project.session_lock(workspace.id);
+    let began = Instant::now();
+    let mut said = false;
+    loop {
+        if let Some(lock) = Lock::attempt(&path, Hold::Exclusive)? {
+            return open_new(project, workspace.id, options, lock);
+        }
+        if let Some(name) = read_name(&path)? {
+            if let Some(link) = ns::connect(&project.staging().join(&name))? {
+                return Ok(Session {
+                    place: project.close(),
+                    name,
+                    workspace: options.workspace.to_string(),
+                    link,
+                    locks: Vec::new(),
+                    synced: None,
+                    resumed: Vec::new(),
+                    orphans: Vec::new(),
+                    joined: true,
+                });
+            }
+        }
+        if !said && began.elapsed() > PATIENCE {
+            said = true;
+            say(&format!("waiting for another run of workspace {} to get ready", options.workspace));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
+    let (project, resumed, orphans) = leftovers(project, workspace, options.workspace)?;
+    let mut report = None;
+    let first = project.manifest.known_workspace(options.workspace)?.head.is_none();
+    if options.sync || first {
+        report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
+    }
+    let (project, ready) = base::ready(project, options.workspace)?;
+    let name = session_name();
+    let staging = project.staging().join(&name);
+    let upper_root = prepare_staging(&project, &staging, &ready.root)?;
+    Record {
+        session: name.clone(),
+        workspace,
+        workspace_name: options.workspace.to_string(),
+        base: ready.base,
+        root: ready.root.hex(),
+        upper_root: Some(upper_root),
+        boot: record::boot_id(),
+        started: record::now_ms(),
+    }
+    .write(&staging)?;
+    write_name(&lock, &name, &project.session_lock(workspace))?;
+    let place = project.close();
+    let plan = plan(&place, options.workspace, &name, ready.base)?;
+    let link = ns::open(Opening {
+        plan: &plan,
+        keep: &[lock.fd().as_fd(), ready.lock.fd().as_fd()],
+        session_dir: &staging,
+        root: &place.root,
+    })?;
+    Ok(Session {
+        place,
+        name,
+        workspace: options.workspace.to_string(),
+        link,
+        locks: vec![lock, ready.lock],
+        synced: report,
+        resumed,
+        orphans,
+        joined: false,
+    })
+}
+
+/// Deals with what earlier sessions of this workspace left: a take-in that committed is
+/// finished, one that was cut short is taken in now, an orphan is left alone and named.
+/// The workspace's session lock is held, so none of them lives.
+fn leftovers(
+    project: Project,
+    workspace: i64,
+    name: &str,
+) -> Result<(Project, Vec<Taken>, Vec<String>)> {
+    let mut orphans = Vec::new();
+    let mut closed = Vec::new();
+    let pending = project.manifest.pending(workspace)?;
+    for session in sessions(&project)? {
+        let dir = project.staging().join(&session);
+        match Record::read(&dir) {
+            Ok(Some(record)) if record.workspace != workspace => {}
+            Ok(_) if pending.iter().any(|row| row.staging == session) => {}
+            Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
+            Ok(Some(_)) => orphans.push(session),
+            // Another workspace's may just be being made: it has no record yet.
+            Ok(None) | Err(_) => {}
+        }
+    }
+    if pending.is_empty() && closed.is_empty() {
+        return Ok((project, Vec::new(), orphans));
+    }
+    let place = project.close();
+    if !pending.is_empty() {
+        as_root_of_own_files("finish what an earlier run left", || {
+            take_in::finish_pending(&place.again()?.open()?, workspace, name)
+        })?;
+    }
+    let mut resumed = Vec::new();
+    for session in closed {
+        resumed.push(take_in::take_in(&place, &session, Trust::Closed)?);
+    }
+    Ok((place.open()?, resumed, orphans))
+}
+
+/// The names of all staging directories.
+pub fn sessions(place: &Place) -> Result<Vec<String>> {
+    let staging = place.staging();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&staging).context("read", &staging)? {
+        let entry = entry.context("read", &staging)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.extend(entry.file_name().into_string());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Makes `upper` and `work`; the upper's root gets the project root's metadata, because
+/// the overlay's root shows it. Returns the mode and mtime it was given.
+fn prepare_staging(project: &Project, staging: &Path, root: &Digest) -> Result<(u16, i64, u32)> {
+    mkdir::private(staging)?;
+    let (upper, work) = (staging.join("upper"), staging.join("work"));
+    mkdir::private(&upper)?;
+    mkdir::private(&work)?;
+    let Meta { mode, mtime, xattrs } = read_root(&project.manifest, root)?.meta;
+    let dir = crate::os::dir::Dir::open(&upper)?;
+    escape::write_xattrs(&dir, &xattrs).context("set xattrs of", &upper)?;
+    rustix::fs::fchmod(&dir, rustix::fs::Mode::from_raw_mode(mode.into())).context("chmod", &upper)?;
+    let time = rustix::fs::Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::futimens(&dir, &times).context("set times of", &upper)?;
+    Ok((mode, mtime.secs, mtime.nanos))
+}
+
+/// What init does, in order.
+pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<Plan> {
+    let target = c_path(&place.root)?;
+    let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
+    let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let spec = OverlaySpec::new(
+        place.store.root(),
+        vec![below_store(format!("projects/{id}/base/{base}"))?],
+        Some(c"objects".to_owned()),
+        Some((
+            below_store(format!("projects/{id}/staging/{session}/upper"))?,
+            below_store(format!("projects/{id}/staging/{session}/work"))?,
+        )),
+        target.clone(),
+    )?;
+    let submounts = submounts(&place.root)?;
+    let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
+    let cover = Cover::new(place.store.root(), vec![(INSIDE.into(), inside.text().into_bytes())])?;
+    let mut steps = vec![Step::SlaveMounts];
+    if !submounts.is_empty() {
+        steps.push(Step::HoldSubmounts(submounts.clone()));
+    }
+    steps.push(Step::Overlay(spec));
+    if !submounts.is_empty() {
+        steps.push(Step::RestoreSubmounts);
+    }
+    steps.push(Step::Watch(target));
+    steps.push(Step::Cover(cover));
+    steps.push(Step::FreshProc);
+    Ok(Plan::new(steps))
+}
+
+/// The marker in the cover by which a process knows that it is inside (rule 23).
+const INSIDE: &std::ffi::CStr = c"inside.json";
+
+/// What the marker says.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Inside {
+    pub workspace: String,
+    pub session: String,
+    #[serde(with = "path_bytes")]
+    pub root: PathBuf,
+}
+
+impl Inside {
+    fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The session this process is inside of, if the store is covered.
+    pub fn of(store: &Path) -> Option<Self> {
+        let text = std::fs::read(store.join("inside.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+mod path_bytes {
+    use super::{OsStrExt, PathBuf};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::os::unix::ffi::OsStringExt;
+
+    pub fn serialize<S: Serializer>(path: &std::path::Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().as_bytes().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Vec::deserialize(from).map(|bytes| std::ffi::OsString::from_vec(bytes).into())
+    }
+}
+
+/// Mount points of the host below the project, outermost first: only those that no
+/// other of them contains (each is moved with what is below it).
+fn submounts(root: &Path) -> Result<Vec<CString>> {
+    let path = Path::new("/proc/self/mountinfo");
+    let text = std::fs::read(path).context("read", path)?;
+    let mut inside = root.as_os_str().as_bytes().to_vec();
+    inside.push(b'/');
+    let mut found: Vec<Vec<u8>> = text
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
+        .map(unescape)
+        .filter(|point| point.starts_with(&inside))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    let mut outermost: Vec<Vec<u8>> = Vec::new();
+    for point in found {
+        let below = outermost.last().is_some_and(|outer| {
+            point.starts_with(outer) && point.get(outer.len()) == Some(&b'/')
+        });
+        if !below {
+            outermost.push(point);
+        }
+    }
+    outermost
+        .into_iter()
+        .map(|point| CString::new(point).map_err(|_| Error::corrupt("a mount point with a NUL")))
+        .collect()
+}
+
+/// mountinfo writes space, tab, newline and backslash as `\ooo` (proc_pid_mountinfo(5)).
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| byte == b'\\').and_then(|digits| {
+            digits.iter().try_fold(0u8, |value, digit| match digit {
+                b'0'..=b'7' => value.checked_mul(8)?.checked_add(digit - b'0'),
+                _ => None,
+            })
+        });
+        match digits {
+            Some(value) => {
+                out.push(value);
+                rest = &after[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+fn session_name() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("s{:x}-{:x}", now.as_micros(), std::process::id())
+}
+
+fn write_name(lock: &Lock, name: &str, path: &Path) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::from(lock.fd().try_clone()?);
+        file.set_len(0)?;
+        file.seek(SeekFrom::Start(0))?;
+        // The newline is the proof that the name is whole.
+        file.write_all(format!("{name}\n").as_bytes())
+    };
+    write().context("write", path)
+}
+
+fn read_name(path: &Path) -> Result<Option<String>> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text.strip_suffix('\n').filter(|name| !name.contains('/')).map(str::to_string)),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+/// The directory a command starts in: the caller's own, which must be below the project.
+pub fn cwd_in(root: &Path) -> Result<PathBuf> {
+    let cwd = std::env::current_dir().map_err(|error| Error::io("find", "the current directory", &error))?;
+    if cwd.starts_with(root) {
+        return Ok(cwd);
+    }
+    Err(Error::failure(format!(
+        "the current directory {} is not below the project {}",
+        quoted(cwd.as_os_str()),
+        quoted(root.as_os_str())
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        assert_eq!(unescape(b"/a\\040b\\011c\\134d"), b"/a b\tc\\d");
+        assert_eq!(unescape(b"/a\\9x\\"), b"/a\\9x\\");
+        assert_eq!(unescape(b"/\\777"), b"/\\777");
+    }
+
+    #[test]
+    fn a_session_name_is_read_only_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.lock");
+        let lock = Lock::attempt(&path, Hold::Exclusive).unwrap().unwrap();
+        assert_eq!(read_name(&path).unwrap(), None);
+        write_name(&lock, "s1", &path).unwrap();
+        write_name(&lock, "s", &path).unwrap();
+        assert_eq!(read_name(&path).unwrap().as_deref(), Some("s"));
+    }
+}

@@ -1,0 +1,115 @@
+//! `session.json`: what a session's staging directory says of itself, for whoever
+//! finds it after a crash.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cas::Digest;
+use crate::error::{Context, Error, Result};
+
+pub const NAME: &str = "session.json";
+/// There when the session has ended and nobody can write to its upper any more (rule 2).
+const CLOSED: &str = "closed";
+
+/// What a session is of and started from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    pub session: String,
+    pub workspace: i64,
+    pub workspace_name: String,
+    pub base: i64,
+    /// The root its base shows, in hex.
+    pub root: String,
+    /// Mode and mtime that the upper's root was given: unchanged, and empty, means
+    /// that nothing was written.
+    pub upper_root: Option<(u16, i64, u32)>,
+    pub boot: String,
+    /// Milliseconds since the epoch.
+    pub started: i64,
+}
+
+impl Record {
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(NAME);
+        let text = serde_json::to_vec(self).map_err(std::io::Error::from).context("write", &path)?;
+        std::fs::write(&path, text).context("write", &path)
+    }
+
+    /// `None` where there is no record (the opening was cut short).
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(NAME);
+        match std::fs::read(&path) {
+            Ok(text) if text.is_empty() => Ok(None),
+            Ok(text) => serde_json::from_slice(&text).map_err(std::io::Error::from).context("read", &path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path, &error)),
+        }
+    }
+
+    /// The root the session started from.
+    pub fn start_root(&self) -> Result<Digest> {
+        let digits = || Error::corrupt(format!("session `{}` has no readable root", self.session));
+        let mut bytes = [0u8; 32];
+        if self.root.len() != 64 || !self.root.is_ascii() {
+            return Err(digits());
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let pair = &self.root[index * 2..index * 2 + 2];
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| digits())?;
+        }
+        Ok(Digest::from_bytes(bytes))
+    }
+}
+
+/// Notes that nobody can write to this session's upper any more.
+pub fn mark_closed(dir: &Path) -> Result<()> {
+    let path = dir.join(CLOSED);
+    std::fs::write(&path, "").context("write", &path)
+}
+
+pub fn is_closed(dir: &Path) -> bool {
+    dir.join(CLOSED).exists()
+}
+
+/// The running kernel's boot id (random(4)); empty where /proc does not tell.
+pub fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    text.map(|text| text.trim().to_string()).unwrap_or_default()
+}
+
+/// Milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_and_broken_ones_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Record::read(dir.path()).unwrap().is_none());
+        let root = Digest::of(b"root");
+        let record = Record {
+            session: "s".into(),
+            workspace: 1,
+            workspace_name: "main".into(),
+            base: 2,
+            root: root.hex(),
+            upper_root: None,
+            boot: boot_id(),
+            started: now_ms(),
+        };
+        record.write(dir.path()).unwrap();
+        let read = Record::read(dir.path()).unwrap().unwrap();
+        assert_eq!(read.start_root().unwrap(), root);
+        for bad in ["", "zz", &"é".repeat(32)] {
+            assert!(Record { root: bad.into(), ..record.clone() }.start_root().is_err());
+        }
+        std::fs::write(dir.path().join(NAME), "{").unwrap();
+        assert!(Record::read(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! Taking over the host directory: walk it, make it a root, merge that root into the
+//! workspace's head on the base of the root it took over last.
+//!
+//! Everything that is written goes into one transaction after all objects are there;
+//! a sync that is killed leaves objects nobody names and nothing else. An unchanged
+//! tree writes nothing at all.
+
+mod assemble;
+pub mod class;
+mod tracked;
+mod walk;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+pub use walk::LeftOut;
+
+use self::assemble::{Assembled, assemble, newly_own};
+use self::class::Classes;
+use self::walk::{Walk, Walked, walk};
+use crate::cas::Digest;
+use crate::error::{Error, Result};
+use crate::manifest::dir::read_root;
+use crate::manifest::edit::{Edit, apply};
+use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::workspace::{Cause, Workspace};
+use crate::os::lock::{Hold, Lock};
+use crate::progress::Meter;
+use crate::session::project::Project;
+
+/// Below this many names nobody asks when most of them are gone (rule 18).
+const MANY: usize = 100;
+
+/// What a sync did.
+#[derive(Default)]
+pub struct Report {
+    /// The workspace's first take-in of the host.
+    pub first: bool,
+    /// The head moved.
+    pub changed: bool,
+    /// Files whose content was read.
+    pub read: usize,
+    /// Bytes that the store did not have.
+    pub new_bytes: u64,
+    /// Paths in conflict that were found now.
+    pub conflicts: Vec<Vec<u8>>,
+    pub left_out: Vec<LeftOut>,
+}
+
+/// How to sync.
+#[derive(Clone, Copy, Default)]
+pub struct Options {
+    /// Take over the deletion of most of a project.
+    pub accept_deletions: bool,
+}
+
+/// Takes the host directory's state over into a workspace.
+pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter) -> Result<Report> {
+    let host = project.host_lock();
+    let _host = Lock::wait(&host, Hold::Shared)?;
+    let token = project.store.publishing()?;
+    let manifest = &project.manifest;
+    let first = manifest.known_workspace(workspace)?.head.is_none();
+    let stamps = manifest.stamps()?;
+    let classes = Classes::of_project(&project.root);
+    let walked = walk(
+        &project.root,
+        &Walk {
+            store: &project.store,
+            token: &token,
+            stamps: &stamps,
+            classes: &classes,
+            take_own: first,
+            began: clock_of(&project.root),
+            meter,
+        },
+    )?;
+    let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
+    if !first && !options.accept_deletions {
+        refuse_mass_deletion(&walked, stamps.values().map(|stamps| stamps.iter().count()).sum(), project)?;
+    }
+    let newly_own: Vec<Vec<u8>> =
+        newly_own(&walked.own, &stamps).into_iter().map(<[u8]>::to_vec).collect();
+    if !first && nothing_to_do(project, workspace, &walked, stamps.len())? {
+        report.left_out = walked.left_out;
+        return Ok(report);
+    }
+    let mut walked = walked;
+    let left_out = std::mem::take(&mut walked.left_out);
+    manifest.transaction(|manifest| {
+        let unreadable = left_out.iter().filter(|left| left.unreadable);
+        walked.left_out = unreadable
+            .map(|left| LeftOut { path: left.path.clone(), why: String::new(), unreadable: true })
+            .collect();
+        let assembled = assemble(manifest, walked, &stamps)?;
+        let now = manifest.known_workspace(workspace)?;
+        let head = take_over(project, &now, &assembled, newly_own, &mut report)?;
+        manifest.set_host_base(now.id, &assembled.root)?;
+        if now.head != Some(head) {
+            report.changed = true;
+            manifest.move_head(now.id, now.head.as_ref(), &head, Cause::Sync, None)?;
+        }
+        for (dir, tree, body) in &assembled.stamps {
+            manifest.put_stamps(dir, tree, body)?;
+        }
+        assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(dir))
+    })?;
+    report.left_out = left_out;
+    Ok(report)
+}
+
+/// The workspace's head with the host's changes in it.
+fn take_over(
+    project: &Project,
+    workspace: &Workspace,
+    assembled: &Assembled,
+    newly_own: Vec<Vec<u8>>,
+    report: &mut Report,
+) -> Result<Digest> {
+    let manifest = &project.manifest;
+    let Some(head) = workspace.head else {
+        let own = assembled.own.iter().map(|(path, entry)| (path.clone(), Edit::Put(entry.clone())));
+        return apply(manifest, &assembled.root, own.collect());
+    };
+    let base = match workspace.host_base {
+        Some(base) if !newly_own.is_empty() => {
+            let freed = newly_own.into_iter().map(|path| (path, Edit::Remove)).collect();
+            Some(apply(manifest, &base, freed)?)
+        }
+        base => base,
+    };
+    let merged = merge(manifest, base.as_ref(), &head, &assembled.root, Side::Theirs, &NoText)?;
+    for conflict in &merged.conflicts {
+        manifest.add_conflict(workspace.id, "host", conflict)?;
+        report.conflicts.push(conflict.path.clone());
+    }
+    Ok(merged.root)
+}
+
+/// True when every directory is as stamped, none is gone, and the root's own metadata
+/// is what was taken over.
+fn nothing_to_do(project: &Project, workspace: &str, walked: &Walked, stamped: usize) -> Result<bool> {
+    let manifest = &project.manifest;
+    if stamped != walked.dirs.len() || walked.dirs.iter().any(|dir| dir.listing.is_some()) {
+        return Ok(false);
+    }
+    let Some(base) = manifest.known_workspace(workspace)?.host_base else { return Ok(false) };
+    Ok(read_root(manifest, &base)?.meta == walked.root)
+}
+
+/// An unmounted or emptied directory must not empty the workspace (rule 18).
+fn refuse_mass_deletion(walked: &Walked, stamped: usize, project: &Project) -> Result<()> {
+    let there = walked.still_there;
+    if stamped < MANY || stamped.saturating_sub(there) <= stamped / 2 {
+        return Ok(());
+    }
+    let gone = stamped - there;
+    Err(Error::failure(format!(
+        "{gone} of {stamped} names that `{}` had are gone; they were not deleted from the workspace",
+        project.root.display()
+    ))
+    .with_hint("is a filesystem not mounted? If they were really deleted: vrift sync --accept-deletions; to run without looking at the host: vrift exec --no-sync"))
+}
+
+/// The clock of a directory's filesystem: the ctime of a file that never has a name.
+/// Where none can be made there, the system's clock.
+fn clock_of(root: &Path) -> (i64, u32) {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(fd) = rustix::fs::open(root, flags, Mode::RUSR) {
+        if let Ok(stat) = crate::os::dir::stat_fd(&fd) {
+            return stat.ctime;
+        }
+    }
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    (now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// A relative path for a message.
+pub fn shown(path: &[u8]) -> String {
+    crate::error::quoted(std::ffi::OsStr::from_bytes(path))
+}

@@ -1,0 +1,451 @@
+//! The walk of the host directory: everything below it is looked at once, in
+//! parallel, and what a stamp does not vouch for is read into the store.
+//!
+//! A name whose inode, size, mtime and ctime are those of its stamp is kept without
+//! being opened. A name whose mtime or ctime is not older than the moment the walk
+//! began, by that filesystem's own clock, is read again next time (rule 19).
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::FileType;
+
+use super::class::{Class, Classes, Rules};
+use crate::cas::Store;
+use crate::cas::store::Publishing;
+use crate::error::{Context, Result, quoted};
+use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
+use crate::manifest::stamp::{Packer, Stamp, Stamps};
+use crate::os::dir::{Dir, Stat, stat_fd};
+use crate::os::work::Stack;
+use crate::overlay::escape;
+use crate::progress::Meter;
+
+/// Files read by one worker before it asks for other work.
+const BATCH: usize = 128;
+
+/// What a walk is made with.
+pub struct Walk<'a> {
+    pub store: &'a Store,
+    pub token: &'a Publishing,
+    pub stamps: &'a HashMap<Vec<u8>, Stamps>,
+    pub classes: &'a Classes,
+    /// Also take in `own` directories: the project's first walk.
+    pub take_own: bool,
+    /// The filesystem's clock when the walk began.
+    pub began: (i64, u32),
+    pub meter: &'a Meter,
+}
+
+/// What the walk saw.
+#[derive(Default)]
+pub struct Walked {
+    pub dirs: Vec<WalkedDir>,
+    /// The root directory's own metadata.
+    pub root: Meta,
+    /// `own` directories, relative.
+    pub own: Vec<Vec<u8>>,
+    /// Names that were left out, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Names that were stamped and are still there.
+    pub still_there: usize,
+    /// Files whose content was read, and what was new to the store.
+    pub read: usize,
+    pub new_bytes: u64,
+}
+
+/// A name that is not taken in.
+pub struct LeftOut {
+    pub path: Vec<u8>,
+    pub why: String,
+    /// It is there all the same: what the workspace has under this name stays.
+    pub unreadable: bool,
+}
+
+/// One directory of the host.
+pub struct WalkedDir {
+    /// Relative; the root is empty.
+    pub path: Vec<u8>,
+    /// All of it is `own`.
+    pub own: bool,
+    /// Subdirectories that were walked.
+    pub subdirs: Vec<Vec<u8>>,
+    /// `None`: every name and every subdirectory's metadata is as stamped.
+    pub listing: Option<Listing>,
+}
+
+/// A directory whose listing is not as stamped.
+#[derive(Default)]
+pub struct Listing {
+    /// Entries that were read; a directory's tree is filled in by the assembly.
+    pub fresh: Vec<Fresh>,
+    /// Names whose entry in the recorded tree still holds.
+    pub kept: Vec<Vec<u8>>,
+    pub stamps: Vec<u8>,
+}
+
+/// An entry that was read, with what makes hard-link groups of files.
+pub struct Fresh {
+    pub entry: Entry,
+    pub ino: u64,
+    pub nlink: u32,
+}
+
+enum Item {
+    Dir { parent: Arc<Dir>, name: CString, path: Vec<u8>, own: bool, rules: Option<Arc<Rules>> },
+    Root(Dir),
+    Files { dir: Arc<Dir>, path: Vec<u8>, files: Vec<(CString, Stat)> },
+}
+
+/// What workers add to.
+#[derive(Default)]
+struct Gathered {
+    walked: Walked,
+    /// Entries of files, and names whose stamp must not be trusted, by directory.
+    files: HashMap<Vec<u8>, Vec<(Fresh, bool)>>,
+    gone: HashSet<(Vec<u8>, Vec<u8>)>,
+    pending: HashMap<Vec<u8>, Vec<(Vec<u8>, Stamp)>>,
+}
+
+/// The tree of a directory until the assembly knows it.
+pub const UNKNOWN: crate::cas::Digest = crate::cas::Digest::from_bytes([0; 32]);
+
+/// Walks the host directory at `root`.
+pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
+    let dir = Dir::open(root)?;
+    let meta = meta_of(&dir, &dir.stat_self()?)?;
+    let dev = dir.stat_self()?.dev;
+    let gathered = Mutex::new(Gathered::default());
+    let stack = Stack::new(vec![Item::Root(dir)]);
+    stack.run(|item| match item {
+        Item::Root(dir) => {
+            let rules = walk.classes.top();
+            walk.directory(&stack, &gathered, dev, Arc::new(dir), Vec::new(), false, rules)
+        }
+        Item::Dir { parent, name, path, own, rules } => match parent.child(&name) {
+            Ok(dir) => walk.directory(&stack, &gathered, dev, Arc::new(dir), path, own, rules),
+            Err(error) => {
+                // It vanished, or turned into something else: the next walk sees it.
+                let gone = error.is(libc::ENOENT) || error.is(libc::ENOTDIR) || error.is(libc::ELOOP);
+                let mut gathered = lock(&gathered);
+                if gone {
+                    let (dir, name) = split(&path);
+                    gathered.gone.insert((dir.to_vec(), name.to_vec()));
+                    Ok(())
+                } else if error.is(libc::EACCES) || error.is(libc::EPERM) {
+                    let why = error.to_string();
+                    gathered.walked.left_out.push(LeftOut { path, why, unreadable: true });
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+        },
+        Item::Files { dir, path, files } => walk.files(&gathered, &dir, &path, files),
+    })?;
+    let mut gathered = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    gathered.walked.root = meta;
+    Ok(gathered.finish())
+}
+
+impl Walk<'_> {
+    #[allow(clippy::too_many_arguments)]
+    fn directory(
+        &self,
+        stack: &Stack<Item>,
+        gathered: &Mutex<Gathered>,
+        dev: (u32, u32),
+        dir: Arc<Dir>,
+        path: Vec<u8>,
+        own: bool,
+        mut rules: Option<Arc<Rules>>,
+    ) -> Result<()> {
+        let names = dir.names()?;
+        if let Some(outer) = &rules {
+            if !own && names.iter().any(|name| name.name.to_bytes() == b".gitignore") {
+                if let Some(text) = read_rules(&dir) {
+                    rules = Some(self.classes.with_file(outer, &path, &text));
+                }
+            }
+        }
+        let stamps = if own { None } else { self.stamps.get(&path) };
+        let mut known = Known::new(stamps);
+        let mut walked =
+            WalkedDir { path: path.clone(), own, subdirs: Vec::new(), listing: None };
+        let mut listing = Listing::default();
+        let mut seen = Vec::with_capacity(names.len());
+        let mut files = Vec::new();
+        let mut left_out = Vec::new();
+        let mut owned = Vec::new();
+        let mut same = stamps.is_some();
+        for name in &names {
+            let bytes = name.name.to_bytes();
+            if bytes.starts_with(b".vrift-") {
+                continue; // ours (rule 5)
+            }
+            let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
+            let inner = join(&path, bytes);
+            if stat.kind == FileType::Directory && !own {
+                if self.classes.of_directory(rules.as_ref(), &inner) == Class::Own {
+                    owned.push(inner.clone());
+                    if self.take_own && stat.dev == dev {
+                        // Its entry goes with its tree; it has no stamp.
+                        listing.fresh.push(self.other(&dir, &name.name, &stat)?);
+                        walked.subdirs.push(bytes.to_vec());
+                        let (parent, name) = (dir.clone(), name.name.clone());
+                        stack.push(Item::Dir { parent, name, path: inner, own: true, rules: None });
+                    }
+                    continue;
+                }
+            }
+            if let Some(why) = not_taken(&stat) {
+                left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false });
+                continue;
+            }
+            let stamp = stamp_of(&stat);
+            let racy = is_racy(&stat, self.began);
+            seen.push((bytes.to_vec(), if racy { Stamp::RACY } else { stamp }));
+            if stat.kind == FileType::Directory && stat.dev == dev {
+                walked.subdirs.push(bytes.to_vec());
+                let (parent, name, rules) = (dir.clone(), name.name.clone(), rules.clone());
+                stack.push(Item::Dir { parent, name, path: inner, own, rules });
+            }
+            if known.vouches(bytes, &stamp) {
+                listing.kept.push(bytes.to_vec());
+                continue;
+            }
+            same = false;
+            match stat.kind {
+                FileType::RegularFile => files.push((name.name.clone(), stat)),
+                _ => listing.fresh.push(self.other(&dir, &name.name, &stat)?),
+            }
+        }
+        same &= known.count == seen.len();
+        // Smudged stamps of last time that are clean now are worth writing.
+        walked.listing = if same { None } else { Some(listing) };
+        for chunk in files.chunks(BATCH) {
+            let files = chunk.to_vec();
+            stack.push(Item::Files { dir: dir.clone(), path: path.clone(), files });
+        }
+        let mut gathered = lock(gathered);
+        gathered.walked.still_there += known.found;
+        gathered.walked.left_out.extend(left_out);
+        gathered.walked.own.extend(owned);
+        if walked.listing.is_some() {
+            gathered.pending.insert(path, seen);
+        }
+        gathered.walked.dirs.push(walked);
+        Ok(())
+    }
+
+    /// A directory, symbolic link or FIFO.
+    fn other(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Fresh> {
+        let mut meta = Meta { mode: stat.mode, mtime: time(stat.mtime), xattrs: Xattrs::new() };
+        let kind = match stat.kind {
+            FileType::Directory => {
+                match dir.child(name) {
+                    Ok(child) => meta = meta_of(&child, stat)?,
+                    Err(error) if error.is(libc::EACCES) => {}
+                    Err(error) => return Err(error),
+                }
+                Kind::Dir(UNKNOWN)
+            }
+            FileType::Symlink => {
+                meta.mode = 0o777;
+                Kind::Symlink(dir.read_link(name)?)
+            }
+            _ => Kind::Fifo,
+        };
+        let nlink = if stat.kind == FileType::Directory { 1 } else { stat.nlink };
+        let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind };
+        Ok(Fresh { entry, ino: stat.ino, nlink })
+    }
+
+    /// Reads files into the store.
+    fn files(
+        &self,
+        gathered: &Mutex<Gathered>,
+        dir: &Arc<Dir>,
+        path: &[u8],
+        files: Vec<(CString, Stat)>,
+    ) -> Result<()> {
+        let mut done = Vec::with_capacity(files.len());
+        let mut gone = Vec::new();
+        let mut left_out = Vec::new();
+        let mut new_bytes = 0;
+        for (name, stat) in files {
+            match self.file(dir, &name, &stat) {
+                Ok(Some((fresh, steady, new))) => {
+                    new_bytes += new;
+                    done.push((fresh, steady));
+                }
+                Ok(None) => gone.push((path.to_vec(), name.into_bytes())),
+                Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
+                    let (path, why) = (join(path, name.to_bytes()), error.to_string());
+                    left_out.push(LeftOut { path, why, unreadable: true });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut gathered = lock(gathered);
+        gathered.walked.read += done.len();
+        gathered.walked.new_bytes += new_bytes;
+        gathered.walked.left_out.extend(left_out);
+        gathered.gone.extend(gone);
+        gathered.files.entry(path.to_vec()).or_default().extend(done);
+        Ok(())
+    }
+
+    /// One file: its entry, whether its stat held while it was read, bytes new to the
+    /// store. `None`: it is gone, or no file any more.
+    fn file(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Option<(Fresh, bool, u64)>> {
+        let file = match dir.open_file(name) {
+            Ok(file) => file,
+            Err(error) if [libc::ENOENT, libc::ELOOP, libc::ENXIO].iter().any(|&no| error.is(no)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let path = dir.join(name);
+        let before = stat_fd(&file).context("stat", &path)?;
+        if before.kind != FileType::RegularFile {
+            return Ok(None);
+        }
+        let extent = (before.size, before.blocks);
+        let stored = self.store.publish_copy(self.token, file.as_fd(), extent, &path)?;
+        let xattrs = escape::read_xattrs(&file, escape::From::Host).context("read xattrs of", &path)?;
+        let after = stat_fd(&file).context("stat", &path)?;
+        let steady = stamp_of(stat) == stamp_of(&before) && stamp_of(&before) == stamp_of(&after);
+        let content = Content { digest: stored.digest, size: stored.size, sparse: stored.sparse };
+        let meta = Meta { mode: before.mode, mtime: time(before.mtime), xattrs };
+        let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind: Kind::File(content) };
+        self.meter.file(stored.size);
+        let new = if stored.new { stored.size } else { 0 };
+        Ok(Some((Fresh { entry, ino: before.ino, nlink: before.nlink }, steady, new)))
+    }
+}
+
+impl Gathered {
+    /// Puts the files that workers read into their directories' listings.
+    fn finish(mut self) -> Walked {
+        for dir in &mut self.walked.dirs {
+            let Some(listing) = &mut dir.listing else { continue };
+            let files = self.files.remove(&dir.path).unwrap_or_default();
+            let moving: HashSet<&[u8]> = files
+                .iter()
+                .filter(|(_, steady)| !steady)
+                .map(|(fresh, _)| fresh.entry.name.as_slice())
+                .collect();
+            let mut packer = Packer::default();
+            for (name, stamp) in self.pending.remove(&dir.path).unwrap_or_default() {
+                if self.gone.contains(&(dir.path.clone(), name.clone())) {
+                    continue;
+                }
+                packer.push(&name, if moving.contains(name.as_slice()) { &Stamp::RACY } else { &stamp });
+            }
+            listing.stamps = packer.finish();
+            listing.fresh.extend(files.into_iter().map(|(fresh, _)| fresh));
+        }
+        self.walked
+    }
+}
+
+/// Last time's stamps of one directory, matched in readdir's order first.
+struct Known<'a> {
+    order: Vec<(&'a [u8], Stamp)>,
+    by_name: Option<HashMap<&'a [u8], Stamp>>,
+    next: usize,
+    /// How many names were stamped.
+    count: usize,
+    /// How many of them are still there.
+    found: usize,
+}
+
+impl<'a> Known<'a> {
+    fn new(stamps: Option<&'a Stamps>) -> Self {
+        let order: Vec<_> = stamps.map(|stamps| stamps.iter().collect()).unwrap_or_default();
+        Self { count: order.len(), order, by_name: None, next: 0, found: 0 }
+    }
+
+    fn vouches(&mut self, name: &[u8], stamp: &Stamp) -> bool {
+        let known = match self.order.get(self.next) {
+            Some((expected, known)) if *expected == name => {
+                self.next += 1;
+                Some(*known)
+            }
+            _ => {
+                let order = &self.order;
+                let map = self.by_name.get_or_insert_with(|| order.iter().copied().collect());
+                map.get(name).copied()
+            }
+        };
+        self.found += usize::from(known.is_some());
+        known == Some(*stamp)
+    }
+}
+
+/// Why a kind is not taken in (rule 5).
+fn not_taken(stat: &Stat) -> Option<&'static str> {
+    match stat.kind {
+        FileType::Socket => Some("a socket"),
+        FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
+        FileType::Unknown => Some("of an unknown kind"),
+        _ => None,
+    }
+}
+
+fn stamp_of(stat: &Stat) -> Stamp {
+    let size = if stat.kind == FileType::Directory { 0 } else { stat.size };
+    Stamp { ino: stat.ino, size, mtime: stat.mtime, ctime: stat.ctime }
+}
+
+/// A file changed in the same tick as the walk began may change again without its
+/// times showing it. Directories are read every time: only their metadata is stamped.
+fn is_racy(stat: &Stat, began: (i64, u32)) -> bool {
+    stat.mtime >= began || stat.ctime >= began
+}
+
+fn meta_of(dir: &Dir, stat: &Stat) -> Result<Meta> {
+    let xattrs = escape::read_xattrs(dir, escape::From::Host).context("read xattrs of", dir.path())?;
+    Ok(Meta { mode: stat.mode, mtime: time(stat.mtime), xattrs })
+}
+
+fn time((secs, nanos): (i64, u32)) -> Time {
+    Time { secs, nanos }
+}
+
+/// A `.gitignore` as git reads it: a regular file, never through a link.
+fn read_rules(dir: &Dir) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    std::fs::File::from(dir.open_file(c".gitignore").ok()?).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+/// A name below a relative directory.
+pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+}
+
+/// The directory and the last component of a relative path.
+pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&[], path),
+    }
+}
+
+fn lock(gathered: &Mutex<Gathered>) -> std::sync::MutexGuard<'_, Gathered> {
+    gathered.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::OsStr::from_bytes(&self.path);
+        write!(f, "left out {}: {}", quoted(path), self.why)
+    }
+}

@@ -1,0 +1,261 @@
+//! Taking in what a session wrote.
+//!
+//! ```text
+//! upper ──hash, link──▶ objects ──▶ trees ──one transaction──▶ head, pending row
+//!                                                                   │ only then
+//!                                     settle objects · fold base · remove staging · remove row
+//! ```
+//!
+//! Nothing in the upper is renamed, removed, chmod-ed or stripped before the
+//! transaction has committed (rule 1). Killed before it: the next command takes the
+//! same upper in again. Killed after it: the pending row says what is left to do, and
+//! each step may be repeated.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use super::base::bring_to_head;
+use super::project::{Place, Project};
+use super::record::Record;
+use crate::cas::Digest;
+use crate::cas::publish::Stored;
+use crate::cas::store::Publishing;
+use crate::error::{Context, Error, Result};
+use crate::manifest::edit::{Edit, apply};
+use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::node::Content;
+use crate::manifest::workspace::Cause;
+use crate::os::dir::{Dir, Stat};
+use crate::os::remove;
+use crate::os::userns::as_root_of_own_files;
+use crate::overlay::upper::{self, Found, Upper};
+
+/// What a take-in did.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Taken {
+    /// Files, links and FIFOs written.
+    pub written: usize,
+    /// Names deleted.
+    pub deleted: usize,
+    /// Bytes that the store did not have.
+    pub new_bytes: u64,
+    /// Paths in conflict with what the head had become meanwhile.
+    pub conflicts: usize,
+    /// Names that cannot be kept, and why: ready to be shown.
+    pub left_out: Vec<String>,
+    /// The head moved.
+    pub changed: bool,
+}
+
+/// How the staged files may be made objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody can write to them any more: they are linked.
+    Closed,
+    /// Somebody might: they are copied, and the copy is hashed (rule 2).
+    MayBeWritten,
+}
+
+/// Takes a session's staging in and puts it away. The manifest must be closed: it is
+/// opened in the process that may read everything of the caller's (rule 4).
+pub fn take_in(place: &Place, session: &str, trust: Trust) -> Result<Taken> {
+    let staging = place.staging().join(session);
+    let record = Record::read(&staging)?;
+    let Some(record) = record else {
+        // Opened no further than its directory: nothing can have been written.
+        return remove_staging(&staging).map(|()| Taken::default());
+    };
+    if untouched(&staging, &record)? {
+        return remove_staging(&staging).map(|()| Taken::default());
+    }
+    as_root_of_own_files("take in what the session wrote", || {
+        let project = place.again()?.open()?;
+        finish_pending(&project, record.workspace, &record.workspace_name)?;
+        take_in_as_owner(&project, &staging, &record, trust)
+    })
+}
+
+/// Cheap: the upper is empty and its root has the metadata that the session began with.
+fn untouched(staging: &Path, record: &Record) -> Result<bool> {
+    let upper = staging.join("upper");
+    match upper::is_empty(&upper) {
+        Ok(true) => {}
+        Ok(false) => return Ok(false),
+        Err(error) if error.is(libc::EACCES) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let stat = Dir::open(&upper)?.stat_self()?;
+    Ok(record.upper_root == Some((stat.mode, stat.mtime.0, stat.mtime.1)))
+}
+
+/// Removes a staging with nothing to take in: a handful of known names, which need the
+/// owner's power over all only now and then.
+fn remove_staging(staging: &Path) -> Result<()> {
+    match remove::remove_tree(staging) {
+        Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
+            as_root_of_own_files("remove staging", || remove::remove_tree(staging))
+        }
+        other => other,
+    }
+}
+
+fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: Trust) -> Result<Taken> {
+    let token = project.store.publishing()?;
+    let manifest = &project.manifest;
+    let start = record.start_root()?;
+    let (upper, published) = read_upper(project, &token, staging, trust)?;
+    let mut taken = summary(&upper, &published);
+    let edits = edits(upper);
+    let pending = manifest.transaction(|manifest| {
+        let ended = apply(manifest, &start, edits)?;
+        if ended == start {
+            return Ok(None);
+        }
+        let now = manifest.known_workspace(&record.workspace_name)?;
+        let head = now.head.ok_or_else(|| Error::corrupt("a workspace with a session has no head"))?;
+        let target = if head == start {
+            ended
+        } else {
+            // The head moved while the session lived: its changes are merged into it.
+            let merged = merge(manifest, Some(&start), &head, &ended, Side::Ours, &NoText)?;
+            for conflict in &merged.conflicts {
+                manifest.add_conflict(now.id, "session", conflict)?;
+            }
+            taken.conflicts = merged.conflicts.len();
+            merged.root
+        };
+        taken.changed = target != head;
+        manifest.move_head(now.id, Some(&head), &target, Cause::Run, None)?;
+        manifest.add_pending(now.id, &record.session, &start, &target).map(Some)
+    })?;
+    // Committed: only now may staged files change.
+    published.new.iter().try_for_each(|digest| project.store.settle(digest))?;
+    drop(token);
+    match pending {
+        Some(row) => put_away(project, row, &record.workspace_name, staging)?,
+        None => remove::remove_tree(staging)?,
+    }
+    Ok(taken)
+}
+
+/// What was published while an upper was read.
+#[derive(Default)]
+struct Published {
+    new: Vec<Digest>,
+    new_bytes: u64,
+}
+
+fn read_upper(
+    project: &Project,
+    token: &Publishing,
+    staging: &Path,
+    trust: Trust,
+) -> Result<(Upper, Published)> {
+    let published = Mutex::new(Published::default());
+    let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
+        let stored = publish(project, token, (dir, name), stat, trust)?;
+        if stored.new {
+            let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            published.new.push(stored.digest);
+            published.new_bytes += stored.size;
+        }
+        Ok(Content { digest: stored.digest, size: stored.size, sparse: stored.sparse })
+    };
+    let upper = upper::read(&staging.join("upper"), &take)?;
+    Ok((upper, published.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
+}
+
+fn publish(
+    project: &Project,
+    token: &Publishing,
+    (dir, name): (&Dir, &CStr),
+    stat: &Stat,
+    trust: Trust,
+) -> Result<Stored> {
+    let path = dir.join(name);
+    let file = dir.open_file(name)?;
+    let extent = (stat.size, stat.blocks);
+    match trust {
+        Trust::Closed => {
+            project.store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path)
+        }
+        Trust::MayBeWritten => project.store.publish_copy(token, file.as_fd(), extent, &path),
+    }
+    .map_err(|error| error.with_hint("what was written stays in staging; the next command takes it in"))
+}
+
+fn summary(upper: &Upper, published: &Published) -> Taken {
+    let mut taken = Taken { new_bytes: published.new_bytes, ..Taken::default() };
+    for (_, found) in &upper.found {
+        match found {
+            Found::Whiteout => taken.deleted += 1,
+            Found::Leaf(_) => taken.written += 1,
+            Found::Dir { .. } => {}
+        }
+    }
+    taken.left_out =
+        upper.skipped.iter().map(|(path, why)| format!("{}: {why}", super::sync::shown(path))).collect();
+    taken
+}
+
+fn edits(upper: Upper) -> Vec<(Vec<u8>, Edit)> {
+    upper
+        .found
+        .into_iter()
+        .map(|(path, found)| {
+            let edit = match found {
+                Found::Whiteout => Edit::Remove,
+                Found::Dir { meta, opaque } => Edit::Dir { meta, opaque },
+                Found::Leaf(entry) => Edit::Put(entry),
+            };
+            (path, edit)
+        })
+        .collect()
+}
+
+/// Finishes take-ins of a workspace that have committed: the steps after the
+/// transaction, each of which may have been done already. Run as the owner of all.
+pub fn finish_pending(project: &Project, workspace: i64, name: &str) -> Result<()> {
+    let pending = project.manifest.pending(workspace)?;
+    for row in pending {
+        let staging = project.staging().join(&row.staging);
+        if staging.symlink_metadata().is_ok() {
+            // Objects that were linked and not settled are found by publishing again.
+            let token = project.store.publishing()?;
+            resettle(project, &token, &staging)?;
+        }
+        put_away(project, row.id, name, &staging)?;
+    }
+    Ok(())
+}
+
+/// What follows a committed take-in once its objects are settled.
+fn put_away(project: &Project, row: i64, workspace: &str, staging: &Path) -> Result<()> {
+    bring_to_head(project, workspace)?;
+    remove::remove_tree(staging)?;
+    project.manifest.remove_pending(row)
+}
+
+/// Settles every object that shares its inode with a staged file.
+fn resettle(project: &Project, token: &Publishing, staging: &Path) -> Result<()> {
+    let settle = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
+        let stored = publish(project, token, (dir, name), stat, Trust::Closed)?;
+        if stored.size > 0 {
+            let object = project.store.open_object(&stored.digest)?;
+            let ino = crate::os::dir::stat_fd(&object).context("stat object of", dir.join(name))?.ino;
+            if ino == stat.ino {
+                project.store.settle(&stored.digest)?;
+            }
+        }
+        Ok(Content { digest: stored.digest, size: stored.size, sparse: stored.sparse })
+    };
+    let upper = staging.join("upper");
+    if upper.symlink_metadata().is_ok() {
+        upper::read(&upper, &settle)?;
+    }
+    Ok(())
+}

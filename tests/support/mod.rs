@@ -1,0 +1,194 @@
+//! A place to run the binary in as a user would: own store, own HOME, own project,
+//! no network. Everything is below one temporary directory that goes with it.
+
+#![allow(dead_code)] // each test file uses its own part
+
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// One test's world.
+pub struct World {
+    dir: tempfile::TempDir,
+    pub project: PathBuf,
+    pub store: PathBuf,
+    pub home: PathBuf,
+}
+
+impl World {
+    /// An empty project that is a git repository by its looks.
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("vrift-test-").tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let (project, store, home) = (top.join("project"), top.join("store"), top.join("home"));
+        for dir in [&project, &home, &project.join(".git")] {
+            std::fs::create_dir(dir).unwrap();
+        }
+        Self { dir, project, store, home }
+    }
+
+    /// A world whose project is a copy of a directory.
+    pub fn with_copy_of(source: &Path) -> Self {
+        let world = Self::new();
+        let copied = Command::new("cp").arg("-a").arg(source.join(".")).arg(&world.project).status();
+        assert!(copied.unwrap().success());
+        world
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The binary, ready for arguments, in the project's directory.
+    pub fn vrift(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vrift"));
+        command
+            .current_dir(&self.project)
+            .env("HOME", &self.home)
+            .env("VRIFT_STORE", &self.store)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("VRIFT_WORKSPACE")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a verb with arguments.
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        Ran(self.vrift().args(args).output().unwrap())
+    }
+
+    /// `vrift exec --` with words.
+    pub fn exec<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Ran {
+        Ran(self.vrift().args(["exec", "--"]).args(words).output().unwrap())
+    }
+
+    /// `vrift exec -- sh -c SCRIPT`.
+    pub fn sh(&self, script: &str) -> Ran {
+        self.exec(["sh", "-c", script])
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.project.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.project.join(path)).unwrap()
+    }
+
+    /// A host edit whose mtime is certainly another one than before.
+    pub fn edit(&self, path: &str, content: &str) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        self.write(path, content);
+    }
+
+    /// Every object's path and inode: what a run must not multiply.
+    pub fn objects(&self) -> Vec<PathBuf> {
+        walkdir::WalkDir::new(self.store.join("objects"))
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry.file_type().is_file())
+            .map(walkdir::DirEntry::into_path)
+            .collect()
+    }
+
+    /// Session directories below every project's staging.
+    pub fn staging(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for project in std::fs::read_dir(self.store.join("projects")).into_iter().flatten().flatten() {
+            for entry in std::fs::read_dir(project.path().join("staging")).into_iter().flatten().flatten() {
+                if entry.file_type().unwrap().is_dir() {
+                    found.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A finished command.
+pub struct Ran(pub Output);
+
+impl Ran {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or(-1)
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// Standard output of a command that must have succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code(), 0, "stdout: {}\nstderr: {}", self.stdout(), self.stderr());
+        self.stdout()
+    }
+
+    /// Standard error of a command that must have failed with this status.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code(), code, "stdout: {}\nstderr: {}", self.stdout(), self.stderr());
+        self.stderr()
+    }
+}
+
+/// Whether sessions can be opened here. Where not, the test says why and is skipped;
+/// with VRIFT_MUST_WORK=1 that is a failure.
+#[track_caller]
+pub fn sessions_work() -> bool {
+    let world = World::new();
+    let ran = world.exec(["true"]);
+    if ran.code() == 0 {
+        return true;
+    }
+    let must = std::env::var_os("VRIFT_MUST_WORK").is_some_and(|value| value == "1");
+    assert!(!must, "sessions must work here: {}", ran.stderr());
+    eprintln!("skipped: {}", ran.stderr());
+    false
+}
+
+/// Skips the test with a reason where sessions cannot be opened.
+#[macro_export]
+macro_rules! needs_sessions {
+    () => {
+        if !support::sessions_work() {
+            return;
+        }
+    };
+}
+
+/// A tree's listing that two equal trees have alike: kind, mode, ns mtime, size, link
+/// group, target, xattrs and content of every name.
+pub fn listing(root: &Path) -> Vec<String> {
+    let mut groups: std::collections::HashMap<(u64, u64), usize> = std::collections::HashMap::new();
+    let mut lines = Vec::new();
+    for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let stat = entry.path().symlink_metadata().unwrap();
+        let kind = stat.file_type();
+        let name = entry.path().strip_prefix(root).unwrap();
+        let mut line = format!("{name:?} {:o} {}.{:09}", stat.mode(), stat.mtime(), stat.mtime_nsec());
+        if !kind.is_dir() && stat.nlink() > 1 {
+            let next = groups.len();
+            line += &format!(" group{}", groups.entry((stat.dev(), stat.ino())).or_insert(next));
+        }
+        if kind.is_file() {
+            let content = std::fs::read(entry.path()).unwrap();
+            line += &format!(" {} {}", stat.size(), vrift::cas::Digest::of(&content));
+        }
+        if kind.is_symlink() {
+            line += &format!(" -> {:?}", std::fs::read_link(entry.path()).unwrap());
+        }
+        lines.push(line);
+    }
+    lines
+}
