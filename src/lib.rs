@@ -9,4 +9,6 @@
 pub mod cas;
 pub mod error;
 pub mod manifest;
+pub mod ns;
 pub mod os;
+pub mod overlay;

@@ -1,6 +1,7 @@
 //! The kernel's files, names and locks, with errors that say what and where.
 
 pub mod dir;
+pub mod early;
 pub mod lock;
 pub mod mkdir;
 pub mod xattr;
