@@ -2,5 +2,6 @@
 //! and reading the upper it leaves.
 
 pub mod escape;
+pub mod mount;
 pub mod projection;
 pub mod upper;

@@ -1,0 +1,127 @@
+//! The child that becomes the command. Between its clone and exec it makes raw system
+//! calls only, with all signals blocked.
+//!
+//! It still holds descriptors of ours (closed by exec), and from the drop of its
+//! capabilities on it looks like any process inside: it is made undumpable first, so
+//! that none of those can reach them through its `/proc`. Exec makes it dumpable again.
+
+#![allow(unsafe_code)]
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
+
+use crate::os::early::Early;
+
+use super::command::Image;
+use super::sys::{self, Mask};
+use super::wire::Request;
+
+/// What root keeps inside: Docker's default set without NET_RAW. Nothing that mounts,
+/// traces or uncovers.
+const ROOT_KEEPS: u64 = 1 << 0 // CHOWN
+    | 1 << 1 // DAC_OVERRIDE
+    | 1 << 3 // FOWNER
+    | 1 << 4 // FSETID
+    | 1 << 5 // KILL
+    | 1 << 6 // SETGID
+    | 1 << 7 // SETUID
+    | 1 << 8 // SETPCAP
+    | 1 << 10 // NET_BIND_SERVICE
+    | 1 << 18 // SYS_CHROOT
+    | 1 << 27 // MKNOD
+    | 1 << 29 // AUDIT_WRITE
+    | 1 << 31; // SETFCAP
+
+/// Where a child on its way to exec failed; the numbers go through the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Enter = 1,
+    Fork,
+    Announce,
+    Directory,
+    Privileges,
+    Exec,
+    /// The file is there, its interpreter or loader is not.
+    Interpreter,
+}
+
+/// What a child reports: a stage and an errno, or (stage 0) the command's pid.
+pub(super) fn report(pipe: &OwnedFd, stage: i32, number: i32) {
+    let [a, b, c, d] = stage.to_ne_bytes();
+    let [e, f, g, h] = number.to_ne_bytes();
+    let _ = rustix::io::write(pipe, &[a, b, c, d, e, f, g, h]);
+}
+
+/// What the child needs beside its image.
+pub(super) struct Settings<'a> {
+    pub(super) pipe: &'a OwnedFd,
+    pub(super) socket: &'a OwnedFd,
+    pub(super) early: Early,
+    /// Signals whose handlers are ours.
+    pub(super) caught: &'a [i32],
+    pub(super) is_root: bool,
+}
+
+/// Becomes the command, or reports why not and exits.
+pub(super) fn become_command(image: &mut Image, settings: &Settings<'_>) -> ! {
+    let (stage, errno) = match prepare(image, settings) {
+        Ok(()) => exec(image),
+        Err(failure) => failure,
+    };
+    report(settings.pipe, stage as i32, errno.raw_os_error());
+    sys::exit(125)
+}
+
+fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)> {
+    let at = |stage: Stage| move |errno: Errno| (stage, errno);
+    let undumpable = rustix::process::DumpableBehavior::NotDumpable;
+    rustix::process::set_dumpable_behavior(undumpable).map_err(at(Stage::Privileges))?;
+    let pid = rustix::process::getpid().as_raw_pid();
+    Request::Command { pid }.send(settings.socket).map_err(at(Stage::Announce))?;
+    rustix::process::chdir(&*image.cwd).map_err(at(Stage::Directory))?;
+    rustix::thread::set_no_new_privs(true).map_err(at(Stage::Privileges))?;
+    let keep = if settings.is_root { ROOT_KEEPS } else { 0 };
+    sys::limit_capabilities(keep).map_err(at(Stage::Privileges))?;
+    for &signal in settings.caught {
+        sys::set_disposition(signal, false);
+    }
+    sys::set_disposition(libc::SIGPIPE, settings.early.sigpipe_ignored);
+    for (fd, _) in settings.early.closed.iter().enumerate().filter(|(_, closed)| **closed) {
+        sys::close(fd as i32);
+    }
+    sys::set_mask(Mask(settings.early.mask));
+    Ok(())
+}
+
+/// Tries the candidates as execvp does; returns only when none could be executed.
+fn exec(image: &mut Image) -> (Stage, Errno) {
+    let mut refused = None;
+    let mut stage = Stage::Exec;
+    for candidate in &image.candidates {
+        // SAFETY: `Image` owns the strings that its null-terminated arrays point to.
+        let mut errno = unsafe { sys::execve(candidate, &image.argv, &image.envp) };
+        if errno == Errno::NOEXEC
+            && let Some(file) = image.script.get_mut(1)
+        {
+            *file = candidate.as_ptr();
+            // SAFETY: as above; the candidate is alive, and FILE's place has just been filled.
+            errno = unsafe { sys::execve(c"/bin/sh", &image.script, &image.envp) };
+        }
+        match errno {
+            Errno::ACCESS => refused = Some(errno),
+            Errno::NOENT => {
+                if rustix::fs::accessat(CWD, &**candidate, Access::EXISTS, AtFlags::empty()).is_ok() {
+                    stage = Stage::Interpreter;
+                }
+            }
+            Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT => {}
+            errno => return (Stage::Exec, errno),
+        }
+    }
+    match refused {
+        Some(errno) => (Stage::Exec, errno),
+        None => (stage, Errno::NOENT),
+    }
+}

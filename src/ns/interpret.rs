@@ -1,0 +1,154 @@
+//! Carries out a plan inside the new namespaces.
+//!
+//! Runs in init, between clone and the first request: raw system calls on what the
+//! plan holds, no allocation. The first step that fails ends it; what a step may do
+//! without is reported by `warn` and passed over.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
+
+use super::plan::{Cover, Plan, Step};
+use super::sys;
+
+/// Why a step did not work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    /// Position in the plan.
+    pub(super) step: usize,
+    pub(super) errno: i32,
+    /// Which part of the step; empty: the step is one call.
+    pub(super) detail: &'static str,
+}
+
+/// The state of a run through a plan.
+pub(super) struct Interpreter<'a> {
+    pub(super) plan: &'a Plan,
+    /// As many empty places as the plan holds descriptors.
+    pub(super) held: &'a mut [Option<OwnedFd>],
+    pub(super) inotify: Option<&'a OwnedFd>,
+    /// `/proc` shows this pid namespace.
+    pub(super) proc_is_ours: bool,
+}
+
+type Part = (Errno, &'static str);
+
+impl<'a> Interpreter<'a> {
+    pub(super) fn run(&mut self, warn: &mut dyn FnMut(Trouble)) -> Result<(), Trouble> {
+        let plan = self.plan;
+        let mut submounts: &'a [CString] = &[];
+        for (step, what) in plan.steps.iter().enumerate() {
+            let trouble =
+                |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
+            match what {
+                Step::SlaveMounts => slave_mounts().map_err(trouble)?,
+                Step::HoldSubmounts(paths) => {
+                    submounts = paths;
+                    self.hold(paths).map_err(trouble)?;
+                }
+                Step::Overlay(spec) => spec
+                    .mount()
+                    .map_err(|failure| Trouble { step, errno: failure.errno, detail: failure.step })?,
+                Step::RestoreSubmounts => self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?,
+                Step::Watch(root) => {
+                    if let Err(errno) = self.watch(root) {
+                        warn(trouble((errno, "inotify")));
+                    }
+                }
+                Step::Cover(cover) => self.cover(cover, submounts.len()).map_err(trouble)?,
+                Step::FreshProc => match fresh_proc() {
+                    Ok(()) => self.proc_is_ours = true,
+                    Err(Errno::PERM) => warn(trouble((Errno::PERM, "the outer one stays"))),
+                    Err(errno) => return Err(trouble((errno, ""))),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, paths: &[CString]) -> Result<(), Part> {
+        for (place, path) in self.held.iter_mut().zip(paths) {
+            *place = Some(take_hold(path, OpenTreeFlags::AT_RECURSIVE).map_err(|e| (e, "open_tree"))?);
+        }
+        Ok(())
+    }
+
+    /// A mount point that the view does not have any more is left out, said.
+    fn restore(&mut self, paths: &[CString], warn: &mut dyn FnMut(Part)) -> Result<(), Part> {
+        for (place, path) in self.held.iter_mut().zip(paths) {
+            let Some(mount) = place.take() else { continue };
+            match attach(&mount, path) {
+                Ok(()) => {}
+                Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => warn((errno, "a mount point is not in the view")),
+                Err(errno) => return Err((errno, "move_mount")),
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&self, root: &CString) -> Result<(), Errno> {
+        let inotify = self.inotify.ok_or(Errno::MFILE)?;
+        // IN_UNMOUNT is always reported; IN_DELETE_SELF only makes the mask valid
+        let mask = rustix::fs::inotify::WatchFlags::DELETE_SELF | rustix::fs::inotify::WatchFlags::ONLYDIR;
+        rustix::fs::inotify::add_watch(inotify, root.as_c_str(), mask).map(drop)
+    }
+
+    /// The first `taken` places belong to submounts.
+    fn cover(&mut self, cover: &Cover, taken: usize) -> Result<(), Part> {
+        for (place, (source, _)) in self.held.iter_mut().skip(taken).zip(cover.binds()) {
+            let mount = take_hold(source, OpenTreeFlags::empty()).map_err(|e| (e, "open_tree"))?;
+            sys::set_read_only(mount.as_fd()).map_err(|e| (e, "mount_setattr"))?;
+            *place = Some(mount);
+        }
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        rustix::mount::mount(c"vrift", cover.path(), c"tmpfs", flags, cover.options()).map_err(|e| (e, "tmpfs"))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(cover.path(), flags, Mode::empty()).map_err(|e| (e, "open"))?;
+        for (name, content) in cover.files() {
+            write_file(&dir, name, content).map_err(|e| (e, "write"))?;
+        }
+        for (place, (_, target)) in self.held.iter_mut().skip(taken).zip(cover.binds()) {
+            let Some(mount) = place.take() else { continue };
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+            rustix::fs::open(target.as_c_str(), flags, Mode::from(0o444)).map_err(|e| (e, "create"))?;
+            attach(&mount, target).map_err(|e| (e, "move_mount"))?;
+        }
+        drop(dir);
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
+        rustix::mount::mount_remount(cover.path(), flags, c"").map_err(|e| (e, "remount"))
+    }
+}
+
+fn slave_mounts() -> Result<(), Part> {
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change(c"/", flags).map_err(|errno| (errno, ""))
+}
+
+fn fresh_proc() -> Result<(), Errno> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None)
+}
+
+fn take_hold(path: &CString, more: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | more;
+    rustix::mount::open_tree(CWD, path.as_c_str(), flags)
+}
+
+fn attach(mount: &OwnedFd, target: &CString) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", CWD, target.as_c_str(), flags)
+}
+
+fn write_file(dir: &OwnedFd, name: &CString, content: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(dir, name.as_c_str(), flags, Mode::from(0o444))?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest)?;
+        rest = rest.get(written..).unwrap_or(&[]);
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! Gets a command inside: fork, setns, clone with CLONE_PARENT, exec.
+//!
+//! The middle process exists because setns changes who enters and, for the pid
+//! namespace, only its children; the command is still the launcher's own child. Both
+//! report through one CLOEXEC pipe, whose end means that exec succeeded.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+use rustix::thread::{
+    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
+};
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::os::early;
+
+use super::command::{Command, Image};
+use super::exec::{self, Settings, Stage};
+use super::link::{self, Link};
+use super::signals::Signals;
+use super::sys::{self, Forked};
+use super::terminal::Terminal;
+use super::trouble;
+use super::wait::Running;
+
+pub(super) fn run(link: &Link, command: &Command) -> Result<Running> {
+    let mut image = Image::new(command)?;
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
+    let ways = ["user", "mnt", "pid"].map(|which| CString::new(format!("/proc/{}/ns/{which}", link.init_pid())));
+    let [Ok(user), Ok(mount), Ok(pid)] = ways else { return Err(trouble::init_is_gone()) };
+    let ways = [(user, LinkNameSpaceType::User), (mount, LinkNameSpaceType::Mount), (pid, LinkNameSpaceType::ProcessID)];
+    let terminal = Terminal::note();
+    let signals = Signals::catch();
+    let caught = signals.as_ref().map(Signals::caught).unwrap_or_default();
+    let settings = Settings {
+        pipe: &writer,
+        socket: link.socket(),
+        early: early::state(),
+        caught: &caught,
+        is_root: rustix::process::geteuid().is_root(),
+    };
+
+    let mask = sys::block_all();
+    let forked = sys::fork_into(0);
+    if matches!(forked, Ok(Forked::Child)) {
+        middle(link.pidfd(), &ways, &mut image, &settings);
+    }
+    sys::set_mask(mask);
+    let Forked::Parent { pid: middle, .. } = forked.context("fork for", "the command")? else {
+        return Err(trouble::init_is_gone());
+    };
+    drop(writer);
+    let (started, failed) = listen(reader);
+    link::reap(middle);
+    match (started, failed) {
+        (Some(pid), None) => Ok(Running::new(pid, signals, terminal)),
+        (started, failed) => {
+            if let Some(pid) = started {
+                link::reap(pid);
+            }
+            Err(failed.map_or_else(trouble::init_is_gone, |(stage, errno)| explain(command, stage, errno)))
+        }
+    }
+}
+
+/// The process in the middle: enters, forks the command to its own parent, and ends.
+fn middle(
+    pidfd: &OwnedFd,
+    ways: &[(CString, LinkNameSpaceType); 3],
+    image: &mut Image,
+    settings: &Settings<'_>,
+) -> ! {
+    let fail = |stage: Stage, errno: Errno| -> ! {
+        exec::report(settings.pipe, stage as i32, errno.raw_os_error());
+        sys::exit(125)
+    };
+    let all = ThreadNameSpaceType::USER | ThreadNameSpaceType::MOUNT | ThreadNameSpaceType::PROCESS_ID;
+    let entered = match move_into_thread_name_spaces(pidfd.as_fd(), all) {
+        // before 5.8 setns takes no pidfd
+        Err(Errno::INVAL) => enter_by_files(ways),
+        other => other,
+    };
+    if let Err(errno) = entered {
+        fail(Stage::Enter, errno);
+    }
+    match sys::fork_sibling() {
+        Ok(Forked::Child) => exec::become_command(image, settings),
+        Ok(Forked::Parent { pid, .. }) => {
+            exec::report(settings.pipe, 0, pid);
+            sys::exit(0)
+        }
+        Err(errno) => fail(Stage::Fork, errno),
+    }
+}
+
+fn enter_by_files(ways: &[(CString, LinkNameSpaceType); 3]) -> Result<(), Errno> {
+    let mut files = [const { None }; 3];
+    for (place, (path, kind)) in files.iter_mut().zip(ways) {
+        let file = rustix::fs::openat(CWD, path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        *place = Some((file, *kind));
+    }
+    for (file, kind) in files.iter().flatten() {
+        move_into_link_name_space(file.as_fd(), Some(*kind))?;
+    }
+    Ok(())
+}
+
+/// Reads until the pipe ends: the command's pid, and what went wrong.
+fn listen(reader: OwnedFd) -> (Option<i32>, Option<(i32, i32)>) {
+    let mut bytes = Vec::new();
+    // a read error is as good as an end: what is missing is noticed by the caller
+    let _ = File::from(reader).read_to_end(&mut bytes);
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, i32::from_ne_bytes);
+    let (mut started, mut failed) = (None, None);
+    for record in bytes.chunks_exact(8) {
+        let (stage, value) = record.split_at(4);
+        match number(stage) {
+            0 => started = Some(number(value)),
+            stage => failed = Some((stage, number(value))),
+        }
+    }
+    (started, failed)
+}
+
+fn explain(command: &Command, stage: i32, errno: i32) -> Error {
+    let cause = std::io::Error::from_raw_os_error(errno);
+    let program = command.argv.first().map(OsStr::new).unwrap_or_default();
+    let is = |which: Stage| which as i32 == stage;
+    if is(Stage::Exec) && errno == libc::ENOENT {
+        return Error::io("run", program, &cause).with_kind(Kind::NotFound).with_cause("command not found");
+    }
+    if is(Stage::Exec) {
+        return Error::io("run", program, &cause).with_kind(Kind::NotExecutable);
+    }
+    if is(Stage::Interpreter) {
+        let cause_text = "its interpreter or loader is missing";
+        return Error::io("run", program, &cause).with_kind(Kind::NotExecutable).with_cause(cause_text);
+    }
+    if is(Stage::Directory) {
+        return Error::io("go to", &command.cwd, &cause);
+    }
+    if is(Stage::Announce) || (is(Stage::Fork) && errno == libc::ENOMEM) || errno == libc::ESRCH {
+        return trouble::init_is_gone();
+    }
+    if is(Stage::Enter) {
+        let hint = "a session of another container, or of another user, cannot be joined";
+        return Error::io("enter", "the session", &cause).with_hint(hint);
+    }
+    let operation = if is(Stage::Fork) { "fork for" } else { "drop privileges for" };
+    Error::io(operation, program, &cause)
+}

@@ -1,0 +1,65 @@
+//! Sessions: namespaces with an init of our own, and commands run inside.
+//!
+//! ```text
+//!  user's shell
+//!   └─ launcher A ────── clone(user, mount, pid) ──▶ init, PID 1 inside
+//!   │    └─ command A  (inside; A's own child)        ├─ what commands left behind
+//!   └─ launcher B                                     │
+//!        └─ command B  (inside; B's own child)        │
+//!   every launcher ◀──── SOCK_SEQPACKET ─────────────▶│
+//! ```
+//! A command is its launcher's child, not init's, so job control, exit status and
+//! inherited descriptors are those of any command. It gets inside by setns and a clone
+//! with CLONE_PARENT. Init holds the lock descriptors (rule 14), so a lock lives as
+//! long as the session; a launcher that dies takes its command along, and init's end
+//! ends everything (rule 21).
+//!
+//! | signal | the command | the launcher while it waits | init |
+//! |---|---|---|---|
+//! | SIGINT, SIGQUIT by key | gets it from the terminal | does nothing | has another session |
+//! | SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 by kill | gets it forwarded | goes on waiting | blocked |
+//! | SIGHUP by hang-up | gets it from the terminal | goes on waiting | has another session |
+//! | SIGTSTP by key | stops with its group | stops with its group | has another session |
+//! | command stopped alone | stopped | stops itself by SIGTSTP | – |
+//! | SIGCONT | continued if it stands | continued | – |
+//! | SIGKILL to the launcher | SIGTERM, 2 s later SIGKILL, from init | dies | ends if that was the last launcher |
+//! | the last launcher leaves | what is left: SIGTERM, 2 s later SIGKILL | names what was ended | ends |
+//!
+//! | file | what |
+//! |---|---|
+//! | `plan`, `interpret` | what is done to the namespaces: data, and its execution |
+//! | `open`, `idmap`, `init`, `table`, `survivors` | the session's first process |
+//! | `link`, `wire` | a launcher's connection to it |
+//! | `command`, `join`, `exec` | a command gets inside |
+//! | `wait`, `signals`, `terminal` | and is waited for |
+
+mod command;
+mod exec;
+mod idmap;
+mod init;
+mod interpret;
+mod join;
+mod link;
+mod open;
+pub mod plan;
+mod signals;
+mod survivors;
+mod sys;
+mod table;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod trouble;
+mod wait;
+mod wire;
+
+pub use command::Command;
+pub use link::{Left, Link, Run, connect, runs};
+pub use open::{Opening, open};
+pub use plan::{Cover, Plan, Step};
+pub use wait::{Exit, Running};
+
+/// Where init failed outside the plan; a plan's steps count from 0.
+const STEP_MAPS: usize = usize::MAX;
+const STEP_DETACH: usize = usize::MAX - 1;
+const STEP_LISTEN: usize = usize::MAX - 2;

@@ -1,0 +1,113 @@
+//! Opens a session: prepares everything, clones init, listens to how it went.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::error::{Context, Error, Result};
+
+use super::idmap::{self, OwnMaps};
+use super::init::{self, Prepared};
+use super::link::{self, Link};
+use super::plan::Plan;
+use super::sys::{self, Forked};
+use super::table::{Connection, Role, Table};
+use super::trouble;
+use super::wire::{self, Request, Tag};
+
+/// What a session is made of.
+pub struct Opening<'a> {
+    pub plan: &'a Plan,
+    /// Descriptors that init holds until the session ends (rule 14).
+    pub keep: &'a [BorrowedFd<'a>],
+    /// Where `socket` is made for joiners; one that is left from before is replaced.
+    pub session_dir: &'a Path,
+}
+
+const NAMESPACES: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+
+/// Opens a session; the caller is its first launcher.
+///
+/// # Errors
+/// With a hint where user namespaces are refused; else the step of the plan that failed.
+pub fn open(opening: Opening<'_>) -> Result<Link> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .context("make a connection for", "the session")?;
+    let is_root = rustix::process::geteuid().is_root();
+    let mut prepared = prepare(&opening, theirs, is_root)?;
+
+    let mask = sys::block_all();
+    let forked = sys::fork_into(NAMESPACES);
+    if matches!(forked, Ok(Forked::Child)) {
+        init::main(&mut prepared);
+    }
+    sys::set_mask(mask);
+    let (pid, pidfd) = match forked {
+        Ok(Forked::Parent { pid, pidfd: Some(pidfd) }) => (pid, pidfd),
+        Ok(_) => return Err(Error::failure("this kernel has no pidfds (5.2)")),
+        Err(errno) => return Err(trouble::of_clone(errno)),
+    };
+    let inotify = prepared.inotify.take();
+    drop(prepared);
+    if is_root {
+        let mapped = idmap::write_full(pid);
+        // when it has died already, the answer below says so
+        let _ = Request::Start { mapped }.send(&ours);
+    }
+    let answer = hear(&ours, opening.plan);
+    let warnings = match answer {
+        Ok(warnings) => warnings,
+        Err(error) => {
+            link::reap(pid);
+            return Err(error);
+        }
+    };
+    Ok(Link::opener(ours, pidfd, inotify, pid, warnings))
+}
+
+/// Waits for READY; returns the warnings.
+fn hear(socket: &OwnedFd, plan: &Plan) -> Result<Vec<Error>> {
+    let mut warnings = Vec::new();
+    loop {
+        let Some(reply) = wire::receive(socket).context("talk to", "the session's init")? else {
+            return Err(trouble::init_is_gone());
+        };
+        match reply.tag {
+            Tag::Ready => return Ok(warnings),
+            Tag::Warning => warnings.push(trouble::of_reply(plan, &reply)),
+            _ => return Err(trouble::of_reply(plan, &reply)),
+        }
+    }
+}
+
+fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<Prepared<'a>> {
+    let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .context("open", "/dev/null")?;
+    let listener = link::bind(opening.session_dir)?;
+    // out of inotify instances: no watch, and the leaver learns of no unmount (rule 2)
+    let flags = rustix::fs::inotify::CreateFlags::CLOEXEC | rustix::fs::inotify::CreateFlags::NONBLOCK;
+    let inotify = rustix::fs::inotify::init(flags).ok();
+    let ours = [listener.as_fd(), theirs.as_fd()];
+    let all = opening.keep.iter().chain(&ours).map(AsRawFd::as_raw_fd).chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
+    let mut keep: Vec<_> = all.collect();
+    keep.sort_unstable();
+    let mut table = Table::new();
+    let launcher = rustix::process::getpid().as_raw_pid();
+    let opener = Connection { socket: theirs, role: Role::Run, launcher };
+    let _ = table.admit(opener, 1);
+    Ok(Prepared {
+        plan: opening.plan,
+        held: std::iter::repeat_with(|| None).take(opening.plan.holds()).collect(),
+        maps: OwnMaps::new(),
+        wait_for_start: is_root,
+        null,
+        listener: Some(listener),
+        inotify,
+        keep,
+        table,
+        uid: rustix::process::geteuid().as_raw(),
+    })
+}

@@ -1,0 +1,186 @@
+//! What is done to a session's namespaces, as data.
+//!
+//! A plan is an ordered list of steps; `Display` prints one line a step
+//! (`--dry-run`), and building one needs no privilege. Everything the steps need is
+//! made beforehand (C strings, descriptors), because the interpreter may not
+//! allocate. A new step is a variant here, an arm in [`Step::operation`] and in
+//! `Display`, and an arm in `interpret.rs`.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, quoted};
+use crate::overlay::mount::OverlaySpec;
+
+/// The steps, in order.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug)]
+pub enum Step {
+    /// Later mounts of the host appear inside, ours never outside (rule 21).
+    SlaveMounts,
+    /// Takes hold of these mount points, with what is below each, before the overlay hides them.
+    HoldSubmounts(Vec<CString>),
+    /// The view itself.
+    Overlay(OverlaySpec),
+    /// Puts what was held back on top of the overlay.
+    RestoreSubmounts,
+    /// Watches the overlay's root for the end of its filesystem (rule 2).
+    Watch(CString),
+    /// Hides a store (rule 23).
+    Cover(Cover),
+    /// A `/proc` of the new pid namespace; where the kernel refuses, a warning.
+    FreshProc,
+}
+
+/// A small read-only tmpfs over a directory that nobody inside may reach.
+#[derive(Debug)]
+pub struct Cover {
+    path: CString,
+    /// Names and contents, mode 0444.
+    files: Vec<(CString, Vec<u8>)>,
+    /// What of the host shows through, read-only: source, and the place inside the cover.
+    binds: Vec<(CString, CString)>,
+    options: CString,
+}
+
+impl Cover {
+    /// A cover of `path` that holds `files`, flat.
+    pub fn new(path: &Path, files: Vec<(CString, Vec<u8>)>) -> Result<Self> {
+        let pages: usize = files.iter().map(|(_, content)| content.len() / 4096 + 2).sum();
+        let options = format!("mode=0755,size={}k,nr_inodes={}", 4 * pages + 64, files.len() + 64);
+        let options = CString::new(options).map_err(|_| Error::failure("a number with a NUL"))?;
+        Ok(Self { path: c_path(path)?, files, binds: Vec::new(), options })
+    }
+
+    /// Lets a file of the host (a socket too) show through as `name`, read-only.
+    pub fn bind(mut self, source: &Path, name: &str) -> Result<Self> {
+        let place = Path::new(OsStr::from_bytes(self.path.to_bytes())).join(name);
+        self.binds.push((c_path(source)?, c_path(&place)?));
+        Ok(self)
+    }
+
+    pub(super) fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    pub(super) fn options(&self) -> &CStr {
+        &self.options
+    }
+
+    pub(super) fn files(&self) -> &[(CString, Vec<u8>)] {
+        &self.files
+    }
+
+    pub(super) fn binds(&self) -> &[(CString, CString)] {
+        &self.binds
+    }
+}
+
+impl Plan {
+    pub fn new(steps: Vec<Step>) -> Self {
+        Self { steps }
+    }
+
+    /// How many descriptors the steps hold at once at most.
+    pub(super) fn holds(&self) -> usize {
+        self.steps.iter().map(Step::holds).sum()
+    }
+}
+
+impl Step {
+    fn holds(&self) -> usize {
+        match self {
+            Step::HoldSubmounts(paths) => paths.len(),
+            Step::Cover(cover) => cover.binds.len(),
+            _ => 0,
+        }
+    }
+
+    /// Completes "cannot …" when the step failed, with the path it is about.
+    pub(super) fn operation(&self) -> (&'static str, PathBuf) {
+        let path = |path: &CStr| PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+        match self {
+            Step::SlaveMounts => ("make the session's mounts slaves of", "/".into()),
+            Step::HoldSubmounts(_) => ("hold the mounts below", "the project".into()),
+            Step::Overlay(spec) => ("mount the overlay at", path(&spec.target)),
+            Step::RestoreSubmounts => ("put back the mounts below", "the project".into()),
+            Step::Watch(root) => ("watch", path(root)),
+            Step::Cover(cover) => ("cover the store", path(&cover.path)),
+            Step::FreshProc => ("mount a fresh", "/proc".into()),
+        }
+    }
+}
+
+/// A path as the kernel takes it.
+pub fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::failure(format!("the path {} has a NUL", quoted(path.as_os_str()))))
+}
+
+fn shown(path: &CStr) -> String {
+    quoted(OsStr::from_bytes(path.to_bytes()))
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, paths: &mut dyn Iterator<Item = &CString>| {
+            paths.map(|path| write!(f, " {}", shown(path))).collect::<fmt::Result>()
+        };
+        match self {
+            Step::SlaveMounts => f.write_str("slave-mounts `/`"),
+            Step::HoldSubmounts(paths) => {
+                f.write_str("hold-submounts")?;
+                list(f, &mut paths.iter())
+            }
+            Step::Overlay(spec) => {
+                write!(f, "overlay {} upper {} lower", shown(&spec.target), shown(&spec.upper))?;
+                list(f, &mut spec.lowers.iter())?;
+                spec.data.iter().try_for_each(|data| write!(f, " data {}", shown(data)))
+            }
+            Step::RestoreSubmounts => f.write_str("restore-submounts"),
+            Step::Watch(root) => write!(f, "watch {}", shown(root)),
+            Step::Cover(cover) => {
+                write!(f, "cover {} with", shown(&cover.path))?;
+                list(f, &mut cover.files.iter().map(|(name, _)| name))?;
+                list(f, &mut cover.binds.iter().map(|(_, place)| place))
+            }
+            Step::FreshProc => f.write_str("fresh-proc `/proc`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_one_line_a_step() {
+        let cover = Cover::new(Path::new("/s/store"), vec![(c".inside".into(), b"x".to_vec())]).unwrap();
+        let cover = cover.bind(Path::new("/s/store/psfs/a.so"), "psfs.so").unwrap();
+        let plan = Plan::new(vec![
+            Step::SlaveMounts,
+            Step::HoldSubmounts(vec![c"/p/a".into(), c"/p/b\n".into()]),
+            Step::RestoreSubmounts,
+            Step::Watch(c"/p".into()),
+            Step::Cover(cover),
+            Step::FreshProc,
+        ]);
+        let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nwatch `/p`\n\
+                        cover `/s/store` with `.inside` `/s/store/psfs.so`\nfresh-proc `/proc`\n";
+        assert_eq!(plan.to_string(), expected);
+        assert_eq!(plan.holds(), 3);
+    }
+}

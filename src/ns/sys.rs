@@ -1,0 +1,240 @@
+//! The few system calls of this module that neither rustix nor nix offers in a form
+//! that is safe between clone and exec: nothing here allocates, locks or prints.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+
+/// Which side of a clone this is.
+pub enum Forked {
+    Child,
+    Parent { pid: i32, pidfd: Option<OwnedFd> },
+}
+
+/// The blocked signals, one bit each.
+#[derive(Clone, Copy)]
+pub struct Mask(pub u64);
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+fn check(value: libc::c_long) -> Result<libc::c_long, Errno> {
+    if value < 0 { Err(last_errno()) } else { Ok(value) }
+}
+
+/// A fork with `flags` (CLONE_NEW*), reported by SIGCHLD, with a pidfd.
+///
+/// clone3 first; where it is not there or a seccomp filter refuses it (Docker
+/// answers ENOSYS), clone. In the child only raw system calls on data prepared
+/// before may follow: another thread of the parent may have held any lock.
+pub fn fork_into(flags: libc::c_int) -> Result<Forked, Errno> {
+    let mut pidfd: RawFd = -1;
+    let flags = u64::from((flags | libc::CLONE_PIDFD) as u32);
+    // SAFETY: zero is a valid clone_args; without CLONE_VM and with no stack given the
+    // child goes on with a copy of this stack, as after fork; `pidfd` outlives the call.
+    let pid = unsafe {
+        let mut args: libc::clone_args = zeroed();
+        args.flags = flags;
+        args.pidfd = &raw mut pidfd as u64;
+        args.exit_signal = libc::SIGCHLD as u64;
+        match check(libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())) {
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let flags = flags | libc::SIGCHLD as u64;
+                check(libc::syscall(libc::SYS_clone, flags, 0usize, &raw mut pidfd, 0usize, 0usize))?
+            }
+            other => other?,
+        }
+    };
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel stored a new descriptor that nobody else knows of.
+    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(pidfd) });
+    Ok(Forked::Parent { pid: pid as i32, pidfd })
+}
+
+/// A fork whose child is the *caller's parent's* child.
+pub fn fork_sibling() -> Result<Forked, Errno> {
+    let flags = (libc::CLONE_PARENT | libc::SIGCHLD) as u64;
+    // SAFETY: as in `fork_into`: a copy of this process, no memory shared, no pointers passed.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) })?;
+    Ok(if pid == 0 { Forked::Child } else { Forked::Parent { pid: pid as i32, pidfd: None } })
+}
+
+/// Ends the process at once, without destructors.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: always allowed; nothing of this process is used afterwards.
+    unsafe { libc::_exit(status) }
+}
+
+/// Blocks every signal in this thread; returns what was blocked before.
+pub fn block_all() -> Mask {
+    change_mask(libc::SIG_BLOCK, u64::MAX)
+}
+
+/// Sets this thread's blocked signals; returns what was blocked before.
+pub fn set_mask(mask: Mask) -> Mask {
+    change_mask(libc::SIG_SETMASK, mask.0)
+}
+
+fn change_mask(how: libc::c_int, mask: u64) -> Mask {
+    let mut old = 0u64;
+    // SAFETY: both sets are 8 bytes, the size passed and the kernel's own.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const mask, &raw mut old, 8usize) };
+    Mask(old)
+}
+
+/// Makes a signal ignored or default.
+pub fn set_disposition(signal: i32, ignored: bool) {
+    // SAFETY: neither SIG_IGN nor SIG_DFL runs code of ours.
+    unsafe { libc::signal(signal, if ignored { libc::SIG_IGN } else { libc::SIG_DFL }) };
+}
+
+/// A non-blocking signalfd for one signal.
+pub fn signalfd(signal: i32) -> Result<OwnedFd, Errno> {
+    let mask = 1u64 << (signal - 1);
+    let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+    // SAFETY: the set is 8 bytes as said; the descriptor returned is new.
+    unsafe {
+        let fd = check(libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, 8usize, flags))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// kill(2), with its meanings of zero and negative numbers.
+pub fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no memory is involved.
+    check(libc::c_long::from(unsafe { libc::kill(pid, signal) })).map(drop)
+}
+
+/// Closes `first` to `last`, both included.
+pub fn close_range(first: u32, last: u32) {
+    if first > last {
+        return;
+    }
+    // SAFETY: the caller owns this process's descriptors; called in a fresh child only.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if done == -1 {
+        // before 5.9, or a filter
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let limit = limit.unwrap_or(65_536).min(65_536) as u32;
+        for fd in first..=last.min(limit) {
+            // SAFETY: as above; a number that is not open is answered with EBADF.
+            unsafe { libc::close(fd as RawFd) };
+        }
+    }
+}
+
+/// Puts a copy of `fd` at 0, 1 and 2.
+pub fn become_stdio(fd: BorrowedFd<'_>) {
+    for target in 0..3 {
+        // SAFETY: the caller wants its standard descriptors replaced; nothing owns them.
+        unsafe { libc::dup2(fd.as_raw_fd(), target) };
+    }
+}
+
+/// Closes one descriptor by number.
+pub fn close(fd: RawFd) {
+    // SAFETY: called by a child just before exec, for numbers that its caller had closed.
+    unsafe { libc::close(fd) };
+}
+
+/// Makes a detached mount read-only, without set-user-ID and devices (5.12).
+pub fn set_read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: zero is a valid mount_attr; the size passed is the structure's.
+    unsafe {
+        let mut attr: libc::mount_attr = zeroed();
+        attr.attr_set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        let (fd, size) = (mount.as_raw_fd(), size_of::<libc::mount_attr>());
+        let flags = libc::AT_EMPTY_PATH;
+        check(libc::syscall(libc::SYS_mount_setattr, fd, c"".as_ptr(), flags, &raw mut attr, size)).map(drop)
+    }
+}
+
+/// The user at the other end of a unix socket, and its process (0: not visible from here).
+pub fn peer(socket: BorrowedFd<'_>) -> Result<(i32, u32), Errno> {
+    // SAFETY: zero is a valid ucred; the length passed is its size.
+    unsafe {
+        let mut cred: libc::ucred = zeroed();
+        let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+        let (fd, value) = (socket.as_raw_fd(), (&raw mut cred).cast());
+        check(libc::c_long::from(libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            value,
+            &raw mut length,
+        )))?;
+        Ok((cred.pid, cred.uid))
+    }
+}
+
+/// poll(2) on plain records; entries with a negative descriptor are passed over.
+pub fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) -> Result<(), Errno> {
+    // SAFETY: pointer and length describe the slice.
+    let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) };
+    match check(libc::c_long::from(ready)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Milliseconds of the monotonic clock.
+pub fn now_ms() -> i64 {
+    // SAFETY: zero is a valid timespec and the only thing written.
+    unsafe {
+        let mut time: libc::timespec = zeroed();
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+}
+
+/// execve over null-terminated arrays; returns why it failed.
+///
+/// # Safety
+/// Every pointer but the last, which is null, points to a C string.
+pub unsafe fn execve(path: &CStr, argv: &[*const libc::c_char], envp: &[*const libc::c_char]) -> Errno {
+    // SAFETY: the caller's promise.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    last_errno()
+}
+
+/// Cuts the bounding set to `keep`, clears the ambient and inheritable sets, and
+/// makes the permitted and effective sets `keep`; bit n is capability n.
+pub fn limit_capabilities(keep: u64) -> Result<(), Errno> {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    /// _LINUX_CAPABILITY_VERSION_3 (linux/capability.h).
+    const VERSION: u32 = 0x2008_0522;
+    let prctl = |option: libc::c_int, value: libc::c_ulong, argument: libc::c_ulong| {
+        // SAFETY: the options passed below take numbers only.
+        check(libc::c_long::from(unsafe { libc::prctl(option, value, argument, 0 as libc::c_ulong, 0 as libc::c_ulong) }))
+    };
+    for capability in 0..63 {
+        if keep & (1 << capability) == 0 {
+            match prctl(libc::PR_CAPBSET_DROP, capability, 0) {
+                Ok(_) => {}
+                // past the last one this kernel has
+                Err(Errno::INVAL) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+    match prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0) {
+        Ok(_) | Err(Errno::INVAL) => {}
+        Err(errno) => return Err(errno),
+    }
+    let (low, high) = (keep as u32, (keep >> 32) as u32);
+    let header = Header { version: VERSION, pid: 0 };
+    let data = [low, low, 0, high, high, 0];
+    // SAFETY: version 3 reads two records of three words each after this header.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
+}
