@@ -8,10 +8,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 /// What sort of failure it is; `main` maps it to an exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A refusal or a failure of a verb: exit status 1.
     Failure,
@@ -28,11 +30,12 @@ pub enum Kind {
 }
 
 /// A failure, ready to be shown.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Error {
     kind: Kind,
     operation: String,
-    path: Option<PathBuf>,
+    /// As shown: quoted already, so that it may travel as text.
+    path: Option<String>,
     cause: Option<String>,
     errno: Option<i32>,
     hint: Option<String>,
@@ -66,7 +69,7 @@ impl Error {
         Self {
             kind: Kind::Failure,
             operation: format!("cannot {operation}"),
-            path: Some(path.as_ref().to_path_buf()),
+            path: Some(quoted(path.as_ref().as_os_str())),
             cause: Some(plain_cause(cause)),
             errno: cause.raw_os_error(),
             hint: None,
@@ -114,7 +117,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.operation)?;
         if let Some(path) = &self.path {
-            write!(f, " {}", quoted(path.as_os_str()))?;
+            write!(f, " {path}")?;
         }
         match &self.cause {
             Some(cause) => write!(f, ": {cause}"),

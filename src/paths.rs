@@ -1,10 +1,8 @@
-//! Where the store is, and how a project's directory is named in it.
+//! Where the store and the user's home are.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::cas::Digest;
 use crate::error::{Context, Error, Result};
 
 /// The store's directory: the flag, else `VRIFT_STORE`, else `$XDG_DATA_HOME/vrift`,
@@ -64,12 +62,6 @@ pub fn resolve_existing(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The name of a project's directory below `projects/`: 22 characters made from its
-/// real path, so that finding a project needs no list of them.
-pub fn project_id(root: &Path) -> String {
-    Digest::of(root.as_os_str().as_bytes()).object_path().replace('/', "")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,12 +73,5 @@ mod tests {
         std::fs::create_dir(real.join("a")).unwrap();
         std::os::unix::fs::symlink("a", real.join("link")).unwrap();
         assert_eq!(resolve_existing(&real.join("link/x/y")).unwrap(), real.join("a/x/y"));
-    }
-
-    #[test]
-    fn a_project_id_is_a_plain_file_name() {
-        let id = project_id(Path::new("/home/me/project"));
-        assert_eq!(id.len(), 22);
-        assert_ne!(id, project_id(Path::new("/home/me/project2")));
     }
 }

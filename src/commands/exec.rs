@@ -5,11 +5,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::printer::{Printer, counted, size};
 use super::{Status, bar};
-use crate::cas::Store;
 use crate::cli::{Exec, Global};
 use crate::error::{Error, Result, quoted};
 use crate::manifest::run::Run;
-use crate::ns::Command;
+use crate::ns::{self, Command};
 use crate::paths;
 use crate::session::leave::{Departure, leave, record_run};
 use crate::session::open::{Inside, Options, Session, cwd_in, open};
@@ -75,7 +74,8 @@ fn run_inside(inside: &Inside, exec: &Exec) -> Result<Status> {
         ))
         .with_hint("leave the run first"));
     }
-    Err(crate::ns::exec_here(&exec.command))
+    let env = std::env::vars_os().collect();
+    Err(ns::replace_this_process(&Command { argv: exec.command.clone(), env, cwd }))
 }
 
 fn announce(session: &Session, printer: &Printer) {

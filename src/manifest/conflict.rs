@@ -78,7 +78,8 @@ impl Manifest {
 
     /// A version is kept as a tree of at most one entry.
     fn put_version(&self, entry: Option<&Entry>) -> Result<Digest> {
-        self.put(&encode::encode(&encode::Body::List(entry.cloned().into_iter().collect())))
+        let entries: Vec<Entry> = entry.cloned().into_iter().collect();
+        self.put(&encode::encode_list(&entries)?)
     }
 
     fn version(&self, digest: &Digest) -> Result<Option<Entry>> {

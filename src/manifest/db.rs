@@ -21,9 +21,11 @@ use crate::error::{Context, Error, Result};
 
 pub const NAME: &str = "manifest.db";
 
-/// Bytes of log above which an idle process writes it back: the first connection
-/// after a quiet time reads the whole log, so it must stay small for starts to stay fast.
-const LARGE_LOG: u64 = 1 << 20;
+/// Bytes of log above which who has the time writes it back: the first connection after
+/// a quiet time reads the whole log, so it must stay small for starts to stay fast.
+const LARGE_LOG: u64 = 128 << 10;
+/// Bytes of log above which it is written back by whoever finds it.
+const HUGE_LOG: u64 = 2 << 20;
 
 /// An open manifest.
 pub struct Manifest {
@@ -114,13 +116,14 @@ impl Manifest {
         self.doing("write", done).map(drop)
     }
 
-    /// Writes the log back into the database when it has grown large. Waits for
-    /// nobody; a log still in use is left for the next time.
-    pub fn checkpoint_if_large(&self) -> Result<()> {
+    /// Writes the log back into the database when it has grown large (`has_time`: nobody
+    /// will notice the two syncs that this takes). Waits for nobody; a log still in use
+    /// is left for the next time.
+    pub fn checkpoint_if_large(&self, has_time: bool) -> Result<()> {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
         let size = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
-        if size < LARGE_LOG {
+        if size < if has_time { LARGE_LOG } else { HUGE_LOG } {
             return Ok(());
         }
         // TRUNCATE keeps the next first reader from reading old frames; busy readers make it a no-op.
@@ -222,7 +225,7 @@ mod tests {
         let log = dir.path().join("manifest.db-wal");
         manifest.put(&vec![1u8; 2 << 20]).unwrap();
         assert!(log.metadata().unwrap().len() > LARGE_LOG);
-        manifest.checkpoint_if_large().unwrap();
+        manifest.checkpoint_if_large(true).unwrap();
         assert_eq!(log.metadata().unwrap().len(), 0);
     }
 }

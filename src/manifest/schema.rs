@@ -64,7 +64,7 @@ CREATE TABLE conflict (
     UNIQUE(workspace, path)
 );
 CREATE TABLE run (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     workspace TEXT NOT NULL,
     session TEXT NOT NULL,
     argv BLOB NOT NULL,

@@ -12,9 +12,10 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
+use crate::error::Error;
 use crate::os::early::Early;
 
-use super::command::Image;
+use super::command::{Command, Image};
 use super::sys::{self, Mask};
 use super::wire::Request;
 
@@ -93,6 +94,22 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
     }
     sys::set_mask(Mask(settings.early.mask));
     Ok(())
+}
+
+/// Becomes the command where this process is already inside; returns only when it
+/// could not.
+pub fn replace_this_process(command: &Command) -> Error {
+    let mut image = match Image::new(command) {
+        Ok(image) => image,
+        Err(error) => return error,
+    };
+    let early = crate::os::early::state();
+    sys::set_disposition(libc::SIGPIPE, early.sigpipe_ignored);
+    for (fd, _) in early.closed.iter().enumerate().filter(|(_, closed)| **closed) {
+        sys::close(fd as i32);
+    }
+    let (stage, errno) = exec(&mut image);
+    super::join::explain(command, stage as i32, errno.raw_os_error())
 }
 
 /// Tries the candidates as execvp does; returns only when none could be executed.

@@ -9,7 +9,7 @@
 //! itself; SIGTERM; two seconds; exit, at which the kernel kills and waits for the
 //! rest). *Open* with a waiting leaver goes on until nothing is left or somebody joins.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -42,6 +42,8 @@ pub(super) struct Prepared<'a> {
     pub(super) null: OwnedFd,
     pub(super) listener: Option<OwnedFd>,
     pub(super) inotify: Option<OwnedFd>,
+    /// The session's lock, for joiners.
+    pub(super) lock: BorrowedFd<'a>,
     /// What stays open, ascending: the lock descriptors, and ours above.
     pub(super) keep: Vec<RawFd>,
     /// The opener's connection is at place 0.
@@ -250,8 +252,9 @@ impl Init<'_, '_> {
             Some(Request::Hello { pid }) => {
                 (connection.role, connection.launcher) = (Role::Run, pid);
                 let inotify = self.prepared.inotify.as_ref();
-                let both = [self.pidfd.as_fd(), inotify.unwrap_or(&self.pidfd).as_fd()];
-                let fds = both.get(..1 + usize::from(inotify.is_some())).unwrap_or(&[]);
+                let lock = self.prepared.lock;
+                let all = [self.pidfd.as_fd(), lock, inotify.unwrap_or(&self.pidfd).as_fd()];
+                let fds = all.get(..2 + usize::from(inotify.is_some())).unwrap_or(&[]);
                 if wire::reply(&connection.socket, Tag::Welcome, (0, 0), &[], fds).is_err() {
                     self.gone(place);
                 }

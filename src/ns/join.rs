@@ -127,7 +127,7 @@ fn listen(reader: OwnedFd) -> (Option<i32>, Option<(i32, i32)>) {
     (started, failed)
 }
 
-fn explain(command: &Command, stage: i32, errno: i32) -> Error {
+pub(super) fn explain(command: &Command, stage: i32, errno: i32) -> Error {
     let cause = std::io::Error::from_raw_os_error(errno);
     let program = command.argv.first().map(OsStr::new).unwrap_or_default();
     let is = |which: Stage| which as i32 == stage;

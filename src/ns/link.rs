@@ -27,6 +27,8 @@ const UNMOUNT_MS: i32 = 100;
 pub struct Link {
     socket: OwnedFd,
     pidfd: OwnedFd,
+    /// A joiner's copy of the session's lock, held until it has done with what it leaves.
+    lock: Option<OwnedFd>,
     inotify: Option<OwnedFd>,
     pid: i32,
     is_parent: bool,
@@ -73,8 +75,9 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
     let Some(pidfd) = fds.next().filter(|_| reply.tag == Tag::Welcome) else {
         return Err(trouble::init_is_gone());
     };
+    let lock = fds.next();
     let inotify = fds.next();
-    Ok(Some(Link { socket, pidfd, inotify, pid: init, is_parent: false, warnings: Vec::new() }))
+    Ok(Some(Link { socket, pidfd, lock, inotify, pid: init, is_parent: false, warnings: Vec::new() }))
 }
 
 /// The live runs of the session of this directory; none when nobody listens. Asking
@@ -98,7 +101,7 @@ impl Link {
         pid: i32,
         warnings: Vec<Error>,
     ) -> Self {
-        Self { socket, pidfd, inotify, pid, is_parent: true, warnings }
+        Self { socket, pidfd, lock: None, inotify, pid, is_parent: true, warnings }
     }
 
     /// Init's pid as seen from here; 0 when it is not visible (another container's).
@@ -132,7 +135,7 @@ impl Link {
     ///
     /// # Errors
     /// When init was killed: everything inside has ended, unwatched.
-    pub fn leave(self, wait_for_background: bool) -> Result<Left> {
+    pub fn leave(&self, wait_for_background: bool) -> Result<Left> {
         // whoever presses ^C now wants the end, which is under way
         let signals = Signals::catch();
         let gone = |errno: Errno| match errno {

@@ -54,6 +54,7 @@ mod wait;
 mod wire;
 
 pub use command::Command;
+pub use exec::replace_this_process;
 pub use link::{Left, Link, Run, connect, runs};
 pub use open::{Opening, open};
 pub use plan::{Cover, Plan, Step};

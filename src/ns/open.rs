@@ -20,7 +20,10 @@ use super::wire::{self, Request, Tag};
 /// What a session is made of.
 pub struct Opening<'a> {
     pub plan: &'a Plan,
-    /// Descriptors that init holds until the session ends (rule 14).
+    /// The session's lock: init holds it until the session ends, and every joiner gets a
+    /// copy, because the last to leave needs it until all is taken in (rule 14).
+    pub lock: BorrowedFd<'a>,
+    /// Other descriptors that init holds until the session ends.
     pub keep: &'a [BorrowedFd<'a>],
     /// Where `socket` is made for joiners; one that is left from before is replaced.
     pub session_dir: &'a Path,
@@ -90,7 +93,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     // out of inotify instances: no watch, and the leaver learns of no unmount (rule 2)
     let flags = rustix::fs::inotify::CreateFlags::CLOEXEC | rustix::fs::inotify::CreateFlags::NONBLOCK;
     let inotify = rustix::fs::inotify::init(flags).ok();
-    let ours = [listener.as_fd(), theirs.as_fd()];
+    let ours = [listener.as_fd(), theirs.as_fd(), opening.lock];
     let all = opening.keep.iter().chain(&ours).map(AsRawFd::as_raw_fd).chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
     let mut keep: Vec<_> = all.collect();
     keep.sort_unstable();
@@ -106,6 +109,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         null,
         listener: Some(listener),
         inotify,
+        lock: opening.lock,
         keep,
         table,
         uid: rustix::process::geteuid().as_raw(),

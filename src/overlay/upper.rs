@@ -15,6 +15,7 @@ use rustix::fs::FileType;
 
 use super::escape::{self, From};
 use crate::error::{Context, Result};
+use crate::manifest::dir::tree_order;
 use crate::manifest::group;
 use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
 use crate::os::dir::{Dir, Stat};
@@ -195,7 +196,7 @@ impl Gathered {
                 entry.group = *number;
             }
         }
-        self.upper.found.sort_unstable_by(|(a, _), (b, _)| group::tree_order(a, b));
+        self.upper.found.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
         self.upper
     }
 }

@@ -22,7 +22,7 @@ pub struct Departure {
 
 /// Leaves; `wait`: what the command left running is waited for, not ended.
 pub fn leave(session: Session, wait: bool) -> Result<Departure> {
-    let Session { place, name, link, locks, .. } = session;
+    let Session { place, name, link, locks, .. } = session; // a joiner's lock is in its link
     match link.leave(wait)? {
         Left::OthersLive => {
             Ok(Departure { place, ended: Vec::new(), taken: None, unconfirmed: false })
@@ -43,9 +43,12 @@ pub fn leave(session: Session, wait: bool) -> Result<Departure> {
     }
 }
 
-/// Records a finished run, and writes a large log back while nobody waits for it.
+/// After a run of so many milliseconds nobody notices that the log is written back.
+const LONG_RUN_MS: i64 = 300;
+
+/// Records a finished run, and writes a large log back.
 pub fn record_run(place: Place, run: &Run) -> Result<()> {
     let project = place.open()?;
     project.manifest.add_run(run)?;
-    project.manifest.checkpoint_if_large()
+    project.manifest.checkpoint_if_large(run.ended - run.started > LONG_RUN_MS)
 }

@@ -118,9 +118,9 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let plan = plan(&place, options.workspace, &name, ready.base)?;
     let link = ns::open(Opening {
         plan: &plan,
-        keep: &[lock.fd().as_fd(), ready.lock.fd().as_fd()],
+        lock: lock.fd().as_fd(),
+        keep: &[ready.lock.fd().as_fd()],
         session_dir: &staging,
-        root: &place.root,
     })?;
     Ok(Session {
         place,
@@ -171,6 +171,15 @@ fn leftovers(
         resumed.push(take_in::take_in(&place, &session, Trust::Closed)?);
     }
     Ok((place.open()?, resumed, orphans))
+}
+
+/// The live session of a workspace.
+pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
+    let path = place.session_lock(workspace);
+    if !path.exists() || Lock::attempt(&path, Hold::Shared)?.is_some() {
+        return Ok(None);
+    }
+    read_name(&path)
 }
 
 /// The names of all staging directories.

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::cas::Store;
+use crate::cas::{Digest, Store};
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::manifest::workspace::MAIN;
@@ -75,7 +75,7 @@ impl Project {
     }
 
     fn open(store: Store, root: PathBuf, register: bool) -> Result<Self> {
-        let dir = store.projects_path().join(paths::project_id(&root));
+        let dir = store.projects_path().join(project_id(&root));
         if register {
             for name in ["base", "layers", "staging", "vdir"] {
                 mkdir::private(&dir.join(name))?;
@@ -180,10 +180,16 @@ impl Place {
     }
 }
 
+/// The name of a project's directory below `projects/`: 22 characters made from its
+/// real path, so that finding a project needs no list of them.
+fn project_id(root: &Path) -> String {
+    Digest::of(root.as_os_str().as_bytes()).object_path().replace('/', "")
+}
+
 fn registered_above(store: &Store, start: &Path) -> Option<PathBuf> {
     let projects = store.projects_path();
     let registered =
-        |dir: &&Path| projects.join(paths::project_id(dir)).join(crate::manifest::db::NAME).exists();
+        |dir: &&Path| projects.join(project_id(dir)).join(crate::manifest::db::NAME).exists();
     start.ancestors().find(registered).map(Path::to_path_buf)
 }
 
@@ -237,4 +243,16 @@ fn refuse_large_guess(root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_id_is_a_plain_file_name() {
+        let id = project_id(Path::new("/home/me/project"));
+        assert_eq!(id.len(), 22);
+        assert_ne!(id, project_id(Path::new("/home/me/project2")));
+    }
 }

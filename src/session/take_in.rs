@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::base::bring_to_head;
 use super::project::{Place, Project};
 use super::record::Record;
-use crate::cas::Digest;
 use crate::cas::publish::Stored;
 use crate::cas::store::Publishing;
+use crate::cas::{Digest, Store};
 use crate::error::{Context, Error, Result};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::merge::{NoText, Side, merge};
@@ -107,7 +107,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let start = record.start_root()?;
-    let (upper, published) = read_upper(project, &token, staging, trust)?;
+    let (upper, published) = read_upper(&project.store, &token, staging, trust)?;
     let mut taken = summary(&upper, &published);
     let edits = edits(upper);
     let pending = manifest.transaction(|manifest| {
@@ -150,14 +150,14 @@ struct Published {
 }
 
 fn read_upper(
-    project: &Project,
+    store: &Store,
     token: &Publishing,
     staging: &Path,
     trust: Trust,
 ) -> Result<(Upper, Published)> {
     let published = Mutex::new(Published::default());
     let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
-        let stored = publish(project, token, (dir, name), stat, trust)?;
+        let stored = publish(store, token, (dir, name), stat, trust)?;
         if stored.new {
             let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             published.new.push(stored.digest);
@@ -170,7 +170,7 @@ fn read_upper(
 }
 
 fn publish(
-    project: &Project,
+    store: &Store,
     token: &Publishing,
     (dir, name): (&Dir, &CStr),
     stat: &Stat,
@@ -181,9 +181,9 @@ fn publish(
     let extent = (stat.size, stat.blocks);
     match trust {
         Trust::Closed => {
-            project.store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path)
+            store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path)
         }
-        Trust::MayBeWritten => project.store.publish_copy(token, file.as_fd(), extent, &path),
+        Trust::MayBeWritten => store.publish_copy(token, file.as_fd(), extent, &path),
     }
     .map_err(|error| error.with_hint("what was written stays in staging; the next command takes it in"))
 }
@@ -226,7 +226,7 @@ pub fn finish_pending(project: &Project, workspace: i64, name: &str) -> Result<(
         if staging.symlink_metadata().is_ok() {
             // Objects that were linked and not settled are found by publishing again.
             let token = project.store.publishing()?;
-            resettle(project, &token, &staging)?;
+            resettle(&project.store, &token, &staging)?;
         }
         put_away(project, row.id, name, &staging)?;
     }
@@ -241,14 +241,14 @@ fn put_away(project: &Project, row: i64, workspace: &str, staging: &Path) -> Res
 }
 
 /// Settles every object that shares its inode with a staged file.
-fn resettle(project: &Project, token: &Publishing, staging: &Path) -> Result<()> {
+fn resettle(store: &Store, token: &Publishing, staging: &Path) -> Result<()> {
     let settle = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
-        let stored = publish(project, token, (dir, name), stat, Trust::Closed)?;
+        let stored = publish(store, token, (dir, name), stat, Trust::Closed)?;
         if stored.size > 0 {
-            let object = project.store.open_object(&stored.digest)?;
+            let object = store.open_object(&stored.digest)?;
             let ino = crate::os::dir::stat_fd(&object).context("stat object of", dir.join(name))?.ino;
             if ino == stat.ino {
-                project.store.settle(&stored.digest)?;
+                store.settle(&stored.digest)?;
             }
         }
         Ok(Content { digest: stored.digest, size: stored.size, sparse: stored.sparse })

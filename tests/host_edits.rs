@@ -1,0 +1,181 @@
+//! The host's edits come in, what is the workspace's own stays.
+
+mod support;
+
+use std::path::Path;
+
+use support::World;
+
+/// Prints what it builds, one object a source.
+const MAKEFILE: &str = "all: a.o b.o\n%.o: %.c\n\t@echo building $<\n\t@cp $< $@\n";
+
+fn project() -> World {
+    let world = World::new();
+    world.write("Makefile", MAKEFILE);
+    world.write("a.c", "a");
+    world.write("b.c", "b");
+    assert_eq!(world.exec(["make"]).ok(), "building a.c\nbuilding b.c\n");
+    world
+}
+
+#[test]
+fn exactly_what_was_edited_is_rebuilt() {
+    needs_sessions!();
+    let world = project();
+    world.edit("a.c", "changed");
+    assert_eq!(world.exec(["make"]).ok(), "building a.c\n");
+    assert_eq!(world.sh("cat a.o").ok(), "changed");
+    assert!(world.exec(["make"]).ok().contains("Nothing to be done"));
+}
+
+#[test]
+fn touch_on_either_side_rebuilds_one_object() {
+    needs_sessions!();
+    let world = project();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert!(std::process::Command::new("touch").arg(world.project.join("b.c")).status().unwrap().success());
+    assert_eq!(world.exec(["make"]).ok(), "building b.c\n");
+    assert_eq!(world.sh("touch a.c; make").ok(), "building a.c\n");
+    assert!(world.exec(["make"]).ok().contains("Nothing to be done"));
+}
+
+#[test]
+fn deleted_inside_is_gone_inside_and_still_on_the_host() {
+    needs_sessions!();
+    let world = project();
+    world.sh("rm a.c a.o").ok();
+    assert_eq!(world.sh("ls").ok(), "Makefile\nb.c\nb.o\n");
+    assert!(world.project.join("a.c").exists());
+    // The host's other edits still come in, and the deletion still holds.
+    world.edit("b.c", "again");
+    assert_eq!(world.sh("cat b.c; ls a.c 2>/dev/null || true").ok(), "again");
+}
+
+#[test]
+fn deleted_on_the_host_is_gone_inside() {
+    needs_sessions!();
+    let world = project();
+    world.write("dir/x", "x");
+    world.exec(["true"]).ok();
+    std::fs::remove_dir_all(world.project.join("dir")).unwrap();
+    std::fs::remove_file(world.project.join("b.c")).unwrap();
+    assert_eq!(world.sh("ls").ok(), "Makefile\na.c\na.o\nb.o\n");
+}
+
+#[test]
+fn no_sync_shows_the_state_before_the_edit() {
+    needs_sessions!();
+    let world = project();
+    world.edit("a.c", "later");
+    assert_eq!(world.run(["exec", "--no-sync", "cat", "a.c"]).ok(), "a");
+    world.run(["sync"]).ok();
+    assert_eq!(world.run(["exec", "--no-sync", "cat", "a.c"]).ok(), "later");
+}
+
+#[test]
+fn both_sides_write_below_an_ignored_directory_ten_times() {
+    needs_sessions!();
+    let world = World::new();
+    world.write(".gitignore", "build/\n");
+    world.write("src", "x");
+    world.write("build/host", "taken once");
+    world.sh("cat build/host; echo inside > build/inside").ok();
+    let objects = world.objects().len();
+    for round in 0..10 {
+        world.write("build/host", format!("host {round}"));
+        world.write(&format!("build/host-only-{round}"), format!("nobody reads this {round}"));
+        let report = world.run(["sync", "--json"]).ok();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((&report["files_read"], &report["conflicts"]), (&0.into(), &serde_json::json!([])));
+        let ran = world.sh(&format!("echo {round} >> build/inside; cat build/host"));
+        assert!(!ran.stderr().contains("changed on the host"), "{}", ran.stderr());
+        assert_eq!(ran.ok(), "taken once");
+    }
+    assert_eq!(world.sh("wc -l < build/inside; ls build").ok(), "11\nhost\ninside\n");
+    // Only what the workspace wrote is new.
+    assert_eq!(world.objects().len(), objects + 10);
+}
+
+#[test]
+fn an_ignored_directory_with_tracked_files_follows() {
+    needs_sessions!();
+    let world = World::new();
+    std::fs::remove_dir(world.project.join(".git")).unwrap();
+    world.write(".gitignore", "vendor/\n");
+    world.write("vendor/lib.c", "one");
+    for args in [&["init", "-q"][..], &["add", "-f", "."]] {
+        let git = std::process::Command::new("git").args(args).current_dir(&world.project).status();
+        assert!(git.unwrap().success());
+    }
+    world.exec(["true"]).ok();
+    world.edit("vendor/lib.c", "two");
+    assert_eq!(world.exec(["cat", "vendor/lib.c"]).ok(), "two");
+}
+
+#[test]
+fn changed_on_both_sides_is_a_conflict_with_the_hosts_version_in_the_view() {
+    needs_sessions!();
+    let world = project();
+    world.sh("echo inside > a.c").ok();
+    world.edit("a.c", "host\n");
+    let ran = world.exec(["cat", "a.c"]);
+    assert!(ran.stderr().contains("`a.c` was changed on the host and in the workspace"), "{}", ran.stderr());
+    assert_eq!(ran.ok(), "host\n");
+    assert!(world.run(["status"]).ok().contains("conflict `a.c`"));
+    // The same change on both sides is none.
+    let world = project();
+    world.sh("echo same > b.c").ok();
+    world.edit("b.c", "same\n");
+    let ran = world.exec(["cat", "b.c"]);
+    assert_eq!((ran.stderr().as_str(), ran.stdout().as_str()), ("", "same\n"));
+}
+
+#[test]
+fn an_emptied_directory_does_not_empty_the_workspace() {
+    needs_sessions!();
+    let world = World::new();
+    for number in 0..150 {
+        world.write(&format!("files/{number}"), number.to_string());
+    }
+    world.exec(["true"]).ok();
+    std::fs::remove_dir_all(world.project.join("files")).unwrap();
+    let refused = world.exec(["true"]).fails(125);
+    assert!(refused.contains("--accept-deletions"), "{refused}");
+    assert_eq!(world.run(["exec", "--no-sync", "sh", "-c", "ls files | wc -l"]).ok(), "150\n");
+    world.run(["sync", "--accept-deletions"]).ok();
+    assert_eq!(world.exec(["ls"]).ok(), "");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_left_out_and_not_deleted() {
+    needs_sessions!();
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: root reads everything");
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let world = project();
+    world.write("secret", "never read");
+    mode(&world.project.join("secret"), 0);
+    mode(&world.project.join("a.c"), 0);
+    let ran = world.exec(["sh", "-c", "cat a.c; ls secret"]);
+    assert!(ran.stderr().contains("left out `secret`"), "{}", ran.stderr());
+    assert_eq!(ran.stdout(), "a");
+    mode(&world.project.join("secret"), 0o600);
+    mode(&world.project.join("a.c"), 0o600);
+    assert_eq!(world.exec(["cat", "secret", "a.c"]).ok(), "never reada");
+}
+
+#[test]
+fn a_file_changed_in_the_same_tick_is_read_again() {
+    needs_sessions!();
+    let world = World::new();
+    for round in 0..20 {
+        // Same size, written right after the last sync saw it.
+        world.write("file", format!("{round:04}"));
+        assert_eq!(world.exec(["cat", "file"]).ok(), format!("{round:04}"));
+    }
+}
