@@ -50,7 +50,8 @@ impl Image {
             c_string(&text)
         };
         let env: Vec<_> = command.env.iter().map(variable).collect::<Result<_>>()?;
-        let pointers = |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([null()]).collect::<Vec<_>>();
+        let pointers =
+            |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([null()]).collect::<Vec<_>>();
         let (argv, envp) = (pointers(&args), pointers(&env));
         let mut script = vec![c"/bin/sh".as_ptr(), null()];
         script.extend(argv.iter().skip(1));

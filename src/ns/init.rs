@@ -9,6 +9,7 @@
 //! itself; SIGTERM; two seconds; exit, at which the kernel kills and waits for the
 //! rest). *Open* with a waiting leaver goes on until nothing is left or somebody joins.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
@@ -36,6 +37,7 @@ const SLOW_TICK_MS: i64 = 250;
 pub(super) struct Prepared<'a> {
     pub(super) plan: &'a Plan,
     pub(super) held: Vec<Option<OwnedFd>>,
+    pub(super) bases: Vec<CString>,
     pub(super) maps: OwnMaps,
     /// The launcher writes the maps and says so first.
     pub(super) wait_for_start: bool,
@@ -102,7 +104,8 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
 
     let mut held = std::mem::take(&mut prepared.held);
     let (plan, inotify) = (prepared.plan, prepared.inotify.as_ref());
-    let mut interpreter = Interpreter { plan, held: &mut held, inotify, proc_is_ours: false };
+    let bases = &prepared.bases;
+    let mut interpreter = Interpreter { plan, held: &mut held, inotify, bases, proc_is_ours: false };
     interpreter.run(&mut |trouble| report(prepared, Tag::Warning, trouble))?;
     let proc_is_ours = interpreter.proc_is_ours;
     // everything in it was put back; freeing its memory could meet a lock
@@ -113,7 +116,8 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
     close_others(&prepared.keep);
     let limit = raise_descriptor_limit();
     let child_signals = sys::signalfd(libc::SIGCHLD).map_err(at(STEP_DETACH, "signalfd"))?;
-    let pidfd = rustix::process::pidfd_open(Pid::INIT, PidfdFlags::empty()).map_err(at(STEP_DETACH, "pidfd"))?;
+    let pidfd =
+        rustix::process::pidfd_open(Pid::INIT, PidfdFlags::empty()).map_err(at(STEP_DETACH, "pidfd"))?;
     if let Some(listener) = &prepared.listener {
         rustix::net::listen(listener, 4096).map_err(at(STEP_LISTEN, "listen"))?;
     }
@@ -199,7 +203,7 @@ impl Init<'_, '_> {
     fn reap(&self) {
         let mut record = [0u8; 128];
         while rustix::io::read(&self.child_signals, &mut record).is_ok() {}
-        while let Ok(Some(_)) = rustix::process::waitpid(None, WaitOptions::NOHANG) {}
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
     }
 
     fn forget_ended_commands(&mut self) {
@@ -277,7 +281,8 @@ impl Init<'_, '_> {
         let mut used = 0;
         let table = &self.prepared.table;
         for (at, connection) in table.connections.iter().enumerate() {
-            let Some(connection) = connection.as_ref().filter(|connection| connection.role != Role::Visitor) else {
+            let Some(connection) = connection.as_ref().filter(|connection| connection.role != Role::Visitor)
+            else {
                 continue;
             };
             let command = table.commands.iter().flatten().find(|command| command.connection == at);
@@ -397,7 +402,9 @@ impl Init<'_, '_> {
 
     /// Tells the leaver and exits; the kernel kills what is left and waits for it.
     fn finish(&self) {
-        if let Some(Some(leaver)) = self.waiting().and_then(|place| self.prepared.table.connections.get(place)) {
+        if let Some(Some(leaver)) =
+            self.waiting().and_then(|place| self.prepared.table.connections.get(place))
+        {
             let numbers = (self.names.count, 0);
             let _ = wire::reply(&leaver.socket, Tag::Last, numbers, self.names.text(), &[]);
         }

@@ -5,7 +5,7 @@
 //! without is reported by `warn` and passed over.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -30,6 +30,8 @@ pub(super) struct Interpreter<'a> {
     /// As many empty places as the plan holds descriptors.
     pub(super) held: &'a mut [Option<OwnedFd>],
     pub(super) inotify: Option<&'a OwnedFd>,
+    /// Paths of the overlays' base directories, in the steps' order.
+    pub(super) bases: &'a [CString],
     /// `/proc` shows this pid namespace.
     pub(super) proc_is_ours: bool,
 }
@@ -40,19 +42,28 @@ impl<'a> Interpreter<'a> {
     pub(super) fn run(&mut self, warn: &mut dyn FnMut(Trouble)) -> Result<(), Trouble> {
         let plan = self.plan;
         let mut submounts: &'a [CString] = &[];
+        let mut bases = self.bases.iter();
         for (step, what) in plan.steps.iter().enumerate() {
-            let trouble =
-                |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
+            let trouble = |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
             match what {
                 Step::SlaveMounts => slave_mounts().map_err(trouble)?,
                 Step::HoldSubmounts(paths) => {
                     submounts = paths;
                     self.hold(paths).map_err(trouble)?;
                 }
-                Step::Overlay(spec) => spec
-                    .mount()
-                    .map_err(|failure| Trouble { step, errno: failure.errno, detail: failure.step })?,
-                Step::RestoreSubmounts => self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?,
+                Step::Overlay(spec) => {
+                    if let Some(path) = bases.next() {
+                        reopen(spec.base_dir.as_fd(), path).map_err(trouble)?;
+                    }
+                    spec.mount().map_err(|failure| Trouble {
+                        step,
+                        errno: failure.errno,
+                        detail: failure.step,
+                    })?;
+                }
+                Step::RestoreSubmounts => {
+                    self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?
+                }
                 Step::Watch(root) => {
                     if let Err(errno) = self.watch(root) {
                         warn(trouble((errno, "inotify")));
@@ -82,7 +93,9 @@ impl<'a> Interpreter<'a> {
             let Some(mount) = place.take() else { continue };
             match attach(&mount, path) {
                 Ok(()) => {}
-                Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => warn((errno, "a mount point is not in the view")),
+                Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
+                    warn((errno, "a mount point is not in the view"))
+                }
                 Err(errno) => return Err((errno, "move_mount")),
             }
         }
@@ -104,7 +117,8 @@ impl<'a> Interpreter<'a> {
             *place = Some(mount);
         }
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount(c"vrift", cover.path(), c"tmpfs", flags, cover.options()).map_err(|e| (e, "tmpfs"))?;
+        rustix::mount::mount(c"vrift", cover.path(), c"tmpfs", flags, cover.options())
+            .map_err(|e| (e, "tmpfs"))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(cover.path(), flags, Mode::empty()).map_err(|e| (e, "open"))?;
         for (name, content) in cover.files() {
@@ -120,6 +134,19 @@ impl<'a> Interpreter<'a> {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
         rustix::mount::mount_remount(cover.path(), flags, c"").map_err(|e| (e, "remount"))
     }
+}
+
+/// The launcher's descriptor is of a mount of the outer namespace, and overlayfs takes
+/// no layers of those (EINVAL, "failed to clone upperpath", Linux 6.18).
+fn reopen(fd: BorrowedFd<'_>, path: &CString) -> Result<(), Part> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let again = rustix::fs::open(path.as_c_str(), flags, Mode::empty()).map_err(|e| (e, "open base"))?;
+    let before = rustix::fs::fstat(fd).map_err(|e| (e, "stat base"))?;
+    let now = rustix::fs::fstat(&again).map_err(|e| (e, "stat base"))?;
+    if (before.st_dev, before.st_ino) != (now.st_dev, now.st_ino) {
+        return Err((Errno::STALE, "base was replaced"));
+    }
+    sys::replace(fd, again.as_fd()).map_err(|e| (e, "base"))
 }
 
 fn slave_mounts() -> Result<(), Part> {

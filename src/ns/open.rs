@@ -91,7 +91,12 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     let flags = rustix::fs::inotify::CreateFlags::CLOEXEC | rustix::fs::inotify::CreateFlags::NONBLOCK;
     let inotify = rustix::fs::inotify::init(flags).ok();
     let ours = [listener.as_fd(), theirs.as_fd()];
-    let all = opening.keep.iter().chain(&ours).map(AsRawFd::as_raw_fd).chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
+    let all = opening
+        .keep
+        .iter()
+        .chain(&ours)
+        .map(AsRawFd::as_raw_fd)
+        .chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
     let mut keep: Vec<_> = all.collect();
     keep.sort_unstable();
     let mut table = Table::new();
@@ -101,6 +106,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     Ok(Prepared {
         plan: opening.plan,
         held: std::iter::repeat_with(|| None).take(opening.plan.holds()).collect(),
+        bases: opening.plan.bases()?,
         maps: OwnMaps::new(),
         wait_for_start: is_root,
         null,

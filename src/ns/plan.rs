@@ -8,10 +8,11 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, quoted};
+use crate::error::{Context, Error, Result, quoted};
 use crate::overlay::mount::OverlaySpec;
 
 /// The steps, in order.
@@ -94,6 +95,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Where the overlays' base directories are by path, in the steps' order.
+    pub(super) fn bases(&self) -> Result<Vec<CString>> {
+        let overlays = self.steps.iter().filter_map(|step| match step {
+            Step::Overlay(spec) => Some(spec.base_dir.as_raw_fd()),
+            _ => None,
+        });
+        let path = |fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).context("find", "the store");
+        overlays.map(|fd| c_path(&path(fd)?)).collect()
+    }
+}
+
 impl Step {
     fn holds(&self) -> usize {
         match self {
@@ -128,6 +141,10 @@ fn shown(path: &CStr) -> String {
     quoted(OsStr::from_bytes(path.to_bytes()))
 }
 
+fn list<'a>(f: &mut fmt::Formatter<'_>, paths: impl IntoIterator<Item = &'a CString>) -> fmt::Result {
+    paths.into_iter().try_for_each(|path| write!(f, " {}", shown(path)))
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
@@ -136,26 +153,23 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, paths: &mut dyn Iterator<Item = &CString>| {
-            paths.map(|path| write!(f, " {}", shown(path))).collect::<fmt::Result>()
-        };
         match self {
             Step::SlaveMounts => f.write_str("slave-mounts `/`"),
             Step::HoldSubmounts(paths) => {
                 f.write_str("hold-submounts")?;
-                list(f, &mut paths.iter())
+                list(f, paths)
             }
             Step::Overlay(spec) => {
                 write!(f, "overlay {} upper {} lower", shown(&spec.target), shown(&spec.upper))?;
-                list(f, &mut spec.lowers.iter())?;
+                list(f, &spec.lowers)?;
                 spec.data.iter().try_for_each(|data| write!(f, " data {}", shown(data)))
             }
             Step::RestoreSubmounts => f.write_str("restore-submounts"),
             Step::Watch(root) => write!(f, "watch {}", shown(root)),
             Step::Cover(cover) => {
                 write!(f, "cover {} with", shown(&cover.path))?;
-                list(f, &mut cover.files.iter().map(|(name, _)| name))?;
-                list(f, &mut cover.binds.iter().map(|(_, place)| place))
+                list(f, cover.files.iter().map(|(name, _)| name))?;
+                list(f, cover.binds.iter().map(|(_, place)| place))
             }
             Step::FreshProc => f.write_str("fresh-proc `/proc`"),
         }
