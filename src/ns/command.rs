@@ -28,6 +28,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 pub(super) struct Image {
     pub(super) cwd: CString,
     pub(super) candidates: Vec<CString>,
+    /// They come from PATH.
+    pub(super) is_searched: bool,
     /// Null-terminated pointers into the strings below.
     pub(super) argv: Vec<*const libc::c_char>,
     pub(super) envp: Vec<*const libc::c_char>,
@@ -57,7 +59,16 @@ impl Image {
         script.extend(argv.iter().skip(1));
         let candidates = candidates(program, path_of(&command.env))?;
         let strings = args.into_iter().chain(env).collect();
-        Ok(Self { cwd: c_path(&command.cwd)?, candidates, argv, envp, script, _strings: strings })
+        let is_searched = !program.as_bytes().contains(&b'/');
+        Ok(Self {
+            cwd: c_path(&command.cwd)?,
+            candidates,
+            is_searched,
+            argv,
+            envp,
+            script,
+            _strings: strings,
+        })
     }
 }
 
