@@ -89,6 +89,10 @@ impl Plan {
         Self { steps }
     }
 
+    pub(super) fn watches(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Watch(_)))
+    }
+
     /// How many descriptors the steps hold at once at most.
     pub(super) fn holds(&self) -> usize {
         self.steps.iter().map(Step::holds).sum()
