@@ -28,6 +28,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 pub(super) struct Image {
     pub(super) cwd: CString,
     pub(super) candidates: Vec<CString>,
+    /// They come from PATH.
+    pub(super) is_searched: bool,
     /// Null-terminated pointers into the strings below.
     pub(super) argv: Vec<*const libc::c_char>,
     pub(super) envp: Vec<*const libc::c_char>,
@@ -50,13 +52,23 @@ impl Image {
             c_string(&text)
         };
         let env: Vec<_> = command.env.iter().map(variable).collect::<Result<_>>()?;
-        let pointers = |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([null()]).collect::<Vec<_>>();
+        let pointers =
+            |strings: &[CString]| strings.iter().map(|s| s.as_ptr()).chain([null()]).collect::<Vec<_>>();
         let (argv, envp) = (pointers(&args), pointers(&env));
         let mut script = vec![c"/bin/sh".as_ptr(), null()];
         script.extend(argv.iter().skip(1));
         let candidates = candidates(program, path_of(&command.env))?;
         let strings = args.into_iter().chain(env).collect();
-        Ok(Self { cwd: c_path(&command.cwd)?, candidates, argv, envp, script, _strings: strings })
+        let is_searched = !program.as_bytes().contains(&b'/');
+        Ok(Self {
+            cwd: c_path(&command.cwd)?,
+            candidates,
+            is_searched,
+            argv,
+            envp,
+            script,
+            _strings: strings,
+        })
     }
 }
 

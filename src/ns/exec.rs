@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Access, AtFlags, CWD};
@@ -112,6 +113,10 @@ pub fn replace_this_process(command: &Command) -> Error {
     super::join::explain(command, stage as i32, errno.raw_os_error())
 }
 
+fn is_there(path: &CStr) -> bool {
+    rustix::fs::accessat(CWD, path, Access::EXISTS, AtFlags::empty()).is_ok()
+}
+
 /// Tries the candidates as execvp does; returns only when none could be executed.
 fn exec(image: &mut Image) -> (Stage, Errno) {
     let mut refused = None;
@@ -127,12 +132,10 @@ fn exec(image: &mut Image) -> (Stage, Errno) {
             errno = unsafe { sys::execve(c"/bin/sh", &image.script, &image.envp) };
         }
         match errno {
-            Errno::ACCESS => refused = Some(errno),
-            Errno::NOENT => {
-                if rustix::fs::accessat(CWD, &**candidate, Access::EXISTS, AtFlags::empty()).is_ok() {
-                    stage = Stage::Interpreter;
-                }
-            }
+            // a directory of PATH that may not be searched holds nothing, as for a shell
+            Errno::ACCESS if !image.is_searched || is_there(candidate) => refused = Some(errno),
+            Errno::NOENT if is_there(candidate) => stage = Stage::Interpreter,
+            Errno::ACCESS | Errno::NOENT => {}
             Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT => {}
             errno => return (Stage::Exec, errno),
         }

@@ -115,7 +115,8 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
     close_others(&prepared.keep);
     let limit = raise_descriptor_limit();
     let child_signals = sys::signalfd(libc::SIGCHLD).map_err(at(STEP_DETACH, "signalfd"))?;
-    let pidfd = rustix::process::pidfd_open(Pid::INIT, PidfdFlags::empty()).map_err(at(STEP_DETACH, "pidfd"))?;
+    let pidfd =
+        rustix::process::pidfd_open(Pid::INIT, PidfdFlags::empty()).map_err(at(STEP_DETACH, "pidfd"))?;
     if let Some(listener) = &prepared.listener {
         rustix::net::listen(listener, 4096).map_err(at(STEP_LISTEN, "listen"))?;
     }
@@ -201,7 +202,7 @@ impl Init<'_, '_> {
     fn reap(&self) {
         let mut record = [0u8; 128];
         while rustix::io::read(&self.child_signals, &mut record).is_ok() {}
-        while let Ok(Some(_)) = rustix::process::waitpid(None, WaitOptions::NOHANG) {}
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
     }
 
     fn forget_ended_commands(&mut self) {
@@ -280,7 +281,8 @@ impl Init<'_, '_> {
         let mut used = 0;
         let table = &self.prepared.table;
         for (at, connection) in table.connections.iter().enumerate() {
-            let Some(connection) = connection.as_ref().filter(|connection| connection.role != Role::Visitor) else {
+            let Some(connection) = connection.as_ref().filter(|connection| connection.role != Role::Visitor)
+            else {
                 continue;
             };
             let command = table.commands.iter().flatten().find(|command| command.connection == at);
@@ -400,7 +402,9 @@ impl Init<'_, '_> {
 
     /// Tells the leaver and exits; the kernel kills what is left and waits for it.
     fn finish(&self) {
-        if let Some(Some(leaver)) = self.waiting().and_then(|place| self.prepared.table.connections.get(place)) {
+        if let Some(Some(leaver)) =
+            self.waiting().and_then(|place| self.prepared.table.connections.get(place))
+        {
             let numbers = (self.names.count, 0);
             let _ = wire::reply(&leaver.socket, Tag::Last, numbers, self.names.text(), &[]);
         }

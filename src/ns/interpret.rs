@@ -41,18 +41,21 @@ impl<'a> Interpreter<'a> {
         let plan = self.plan;
         let mut submounts: &'a [CString] = &[];
         for (step, what) in plan.steps.iter().enumerate() {
-            let trouble =
-                |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
+            let trouble = |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
             match what {
                 Step::SlaveMounts => slave_mounts().map_err(trouble)?,
                 Step::HoldSubmounts(paths) => {
                     submounts = paths;
                     self.hold(paths).map_err(trouble)?;
                 }
-                Step::Overlay(spec) => spec
-                    .mount()
-                    .map_err(|failure| Trouble { step, errno: failure.errno, detail: failure.step })?,
-                Step::RestoreSubmounts => self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?,
+                Step::Overlay(spec) => spec.mount().map_err(|failure| Trouble {
+                    step,
+                    errno: failure.errno,
+                    detail: failure.step,
+                })?,
+                Step::RestoreSubmounts => {
+                    self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?
+                }
                 Step::Watch(root) => {
                     if let Err(errno) = self.watch(root) {
                         warn(trouble((errno, "inotify")));
@@ -82,7 +85,9 @@ impl<'a> Interpreter<'a> {
             let Some(mount) = place.take() else { continue };
             match attach(&mount, path) {
                 Ok(()) => {}
-                Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => warn((errno, "a mount point is not in the view")),
+                Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
+                    warn((errno, "a mount point is not in the view"))
+                }
                 Err(errno) => return Err((errno, "move_mount")),
             }
         }
@@ -104,7 +109,8 @@ impl<'a> Interpreter<'a> {
             *place = Some(mount);
         }
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        rustix::mount::mount(c"vrift", cover.path(), c"tmpfs", flags, cover.options()).map_err(|e| (e, "tmpfs"))?;
+        rustix::mount::mount(c"vrift", cover.path(), c"tmpfs", flags, cover.options())
+            .map_err(|e| (e, "tmpfs"))?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(cover.path(), flags, Mode::empty()).map_err(|e| (e, "open"))?;
         for (name, content) in cover.files() {

@@ -30,10 +30,16 @@ use super::wait::Running;
 
 pub(super) fn run(link: &Link, command: &Command) -> Result<Running> {
     let mut image = Image::new(command)?;
-    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
-    let ways = ["user", "mnt", "pid"].map(|which| CString::new(format!("/proc/{}/ns/{which}", link.init_pid())));
+    let (reader, writer) =
+        rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
+    let ways =
+        ["user", "mnt", "pid"].map(|which| CString::new(format!("/proc/{}/ns/{which}", link.init_pid())));
     let [Ok(user), Ok(mount), Ok(pid)] = ways else { return Err(trouble::init_is_gone()) };
-    let ways = [(user, LinkNameSpaceType::User), (mount, LinkNameSpaceType::Mount), (pid, LinkNameSpaceType::ProcessID)];
+    let ways = [
+        (user, LinkNameSpaceType::User),
+        (mount, LinkNameSpaceType::Mount),
+        (pid, LinkNameSpaceType::ProcessID),
+    ];
     let terminal = Terminal::note();
     let signals = Signals::catch();
     let caught = signals.as_ref().map(Signals::caught).unwrap_or_default();

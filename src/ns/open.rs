@@ -92,9 +92,14 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     let listener = link::bind(opening.session_dir)?;
     // out of inotify instances: no watch, and the leaver learns of no unmount (rule 2)
     let flags = rustix::fs::inotify::CreateFlags::CLOEXEC | rustix::fs::inotify::CreateFlags::NONBLOCK;
-    let inotify = rustix::fs::inotify::init(flags).ok();
+    let inotify = opening.plan.watches().then(|| rustix::fs::inotify::init(flags).ok()).flatten();
     let ours = [listener.as_fd(), theirs.as_fd(), opening.lock];
-    let all = opening.keep.iter().chain(&ours).map(AsRawFd::as_raw_fd).chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
+    let all = opening
+        .keep
+        .iter()
+        .chain(&ours)
+        .map(AsRawFd::as_raw_fd)
+        .chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
     let mut keep: Vec<_> = all.collect();
     keep.sort_unstable();
     let mut table = Table::new();

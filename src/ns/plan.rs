@@ -88,6 +88,10 @@ impl Plan {
         Self { steps }
     }
 
+    pub(super) fn watches(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Watch(_)))
+    }
+
     /// How many descriptors the steps hold at once at most.
     pub(super) fn holds(&self) -> usize {
         self.steps.iter().map(Step::holds).sum()
@@ -128,6 +132,10 @@ fn shown(path: &CStr) -> String {
     quoted(OsStr::from_bytes(path.to_bytes()))
 }
 
+fn list<'a>(f: &mut fmt::Formatter<'_>, paths: impl IntoIterator<Item = &'a CString>) -> fmt::Result {
+    paths.into_iter().try_for_each(|path| write!(f, " {}", shown(path)))
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
@@ -136,28 +144,25 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, paths: &mut dyn Iterator<Item = &CString>| {
-            paths.map(|path| write!(f, " {}", shown(path))).collect::<fmt::Result>()
-        };
         match self {
             Step::SlaveMounts => f.write_str("slave-mounts `/`"),
             Step::HoldSubmounts(paths) => {
                 f.write_str("hold-submounts")?;
-                list(f, &mut paths.iter())
+                list(f, paths)
             }
             Step::Overlay(spec) => {
                 write!(f, "overlay {} below {}", shown(spec.target()), shown(spec.base()))?;
                 spec.upper().iter().try_for_each(|upper| write!(f, " upper {}", shown(upper)))?;
                 f.write_str(" lower")?;
-                list(f, &mut spec.lowers().iter())?;
+                list(f, spec.lowers())?;
                 spec.data().iter().try_for_each(|data| write!(f, " data {}", shown(data)))
             }
             Step::RestoreSubmounts => f.write_str("restore-submounts"),
             Step::Watch(root) => write!(f, "watch {}", shown(root)),
             Step::Cover(cover) => {
                 write!(f, "cover {} with", shown(&cover.path))?;
-                list(f, &mut cover.files.iter().map(|(name, _)| name))?;
-                list(f, &mut cover.binds.iter().map(|(_, place)| place))
+                list(f, cover.files.iter().map(|(name, _)| name))?;
+                list(f, cover.binds.iter().map(|(_, place)| place))
             }
             Step::FreshProc => f.write_str("fresh-proc `/proc`"),
         }

@@ -76,7 +76,8 @@ impl Signals {
                     continue;
                 }
                 let mut new: libc::sigaction = zeroed();
-                new.sa_sigaction = handler as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) as usize;
+                new.sa_sigaction =
+                    handler as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) as usize;
                 new.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
                 libc::sigaction(signal, &raw const new, std::ptr::null_mut());
                 before.push((signal, old));
@@ -98,7 +99,8 @@ impl Signals {
     pub(super) fn take(&self) -> Vec<Came> {
         let mut bytes = [0u8; 512];
         let length = rustix::io::read(&self.reader, &mut bytes).unwrap_or(0);
-        let record = |pair: &[u8]| Some(Came { signal: i32::from(*pair.first()?), from_kernel: *pair.get(1)? != 0 });
+        let record =
+            |pair: &[u8]| Some(Came { signal: i32::from(*pair.first()?), from_kernel: *pair.get(1)? != 0 });
         bytes.get(..length).unwrap_or(&[]).chunks_exact(2).filter_map(record).collect()
     }
 
@@ -110,7 +112,9 @@ impl Signals {
             if sys::poll(&mut entries, -1).is_err() || entries[0].revents != 0 {
                 return false;
             }
-            let asks = |came: &Came| matches!(came.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT);
+            let asks = |came: &Came| {
+                matches!(came.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)
+            };
             if self.take().iter().any(asks) {
                 return true;
             }

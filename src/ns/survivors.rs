@@ -57,7 +57,8 @@ pub(super) fn collect(names: &mut Names) {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Ok(process) = rustix::fs::openat(&proc, name, flags, Mode::empty()) else { continue };
         let mut stat = [0u8; 256];
-        let Ok(file) = rustix::fs::openat(&process, c"stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
+        let Ok(file) = rustix::fs::openat(&process, c"stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        else {
             continue;
         };
         let length = rustix::io::read(&file, &mut stat).unwrap_or(0);

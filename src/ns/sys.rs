@@ -138,6 +138,13 @@ pub fn become_stdio(fd: BorrowedFd<'_>) {
     }
 }
 
+/// Makes `place` another descriptor of what `fd` is, whoever owns `place`.
+pub fn replace(place: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: both are open; `place` stays open and is still its owner's.
+    let done = unsafe { libc::dup3(fd.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) };
+    check(libc::c_long::from(done)).map(drop)
+}
+
 /// Closes one descriptor by number.
 pub fn close(fd: RawFd) {
     // SAFETY: called by a child just before exec, for numbers that its caller had closed.
@@ -216,7 +223,9 @@ pub fn limit_capabilities(keep: u64) -> Result<(), Errno> {
     const VERSION: u32 = 0x2008_0522;
     let prctl = |option: libc::c_int, value: libc::c_ulong, argument: libc::c_ulong| {
         // SAFETY: the options passed below take numbers only.
-        check(libc::c_long::from(unsafe { libc::prctl(option, value, argument, 0 as libc::c_ulong, 0 as libc::c_ulong) }))
+        check(libc::c_long::from(unsafe {
+            libc::prctl(option, value, argument, 0 as libc::c_ulong, 0 as libc::c_ulong)
+        }))
     };
     for capability in 0..63 {
         if keep & (1 << capability) == 0 {

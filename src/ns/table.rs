@@ -72,7 +72,9 @@ impl Table {
 
     /// Connections that keep the session alive, but for this place.
     pub(super) fn others(&self, place: usize) -> bool {
-        let counts = |(at, c): (usize, &Option<Connection>)| at != place && c.as_ref().is_some_and(|c| c.role != Role::Visitor);
+        let counts = |(at, c): (usize, &Option<Connection>)| {
+            at != place && c.as_ref().is_some_and(|c| c.role != Role::Visitor)
+        };
         self.connections.iter().enumerate().any(counts)
     }
 

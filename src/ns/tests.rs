@@ -107,8 +107,7 @@ fn status(link: &Link, command: &Command) -> i32 {
 fn output(scratch: &Scratch, link: &Link, script: &str) -> String {
     let command = scratch.sh(&format!("{{ {script}\n}} >out 2>&1; cat out >/dev/null"));
     status(link, &command);
-    let out = fs::read_to_string(scratch.path("store/staging/upper/out")).unwrap();
-    out
+    fs::read_to_string(scratch.path("store/staging/upper/out")).unwrap()
 }
 
 fn last(left: &Left) -> (&[String], bool) {
@@ -191,7 +190,8 @@ fn inside_is_the_caller_without_privileges() {
     assert_eq!(field("NoNewPrivs:"), "1");
     let set = |name: &str| u64::from_str_radix(&field(name), 16).unwrap();
     if uid.is_root() {
-        for (name, bit) in [("SYS_ADMIN", 21), ("SYS_PTRACE", 19), ("DAC_READ_SEARCH", 2), ("SYS_MODULE", 16)] {
+        for (name, bit) in [("SYS_ADMIN", 21), ("SYS_PTRACE", 19), ("DAC_READ_SEARCH", 2), ("SYS_MODULE", 16)]
+        {
             assert_eq!((set("CapEff:") | set("CapBnd:")) & (1 << bit), 0, "{name}");
         }
         assert_ne!(set("CapEff:") & 1, 0, "CHOWN");
@@ -217,7 +217,7 @@ fn the_store_is_covered_for_good() {
         format!("unshare -Urm mount -o remount,rw {store}"),
         format!("unshare -Urm sh -c 'mkdir b; mount --bind / b && ls b{store}/lower'"),
         format!("ls /proc/1/root{store}/lower"),
-        "ls /proc/1/fd/".to_owned(),
+        "ls -l /proc/1/fd/ 2>/dev/null | grep -e '->'".to_owned(),
         "nsenter -t 1 -m true".to_owned(),
     ] {
         assert_ne!(status(&link, &scratch.sh(&format!("{way} >/dev/null 2>&1"))), 0, "{way}");
@@ -254,7 +254,15 @@ fn what_is_left_running_is_ended_and_named() {
 fn what_ignores_sigterm_is_killed_after_two_seconds() {
     let Some(scratch) = Scratch::new() else { return };
     let link = scratch.open();
-    assert_eq!(status(&link, &scratch.sh("(trap '' TERM; touch ready; sleep 1000; sleep 1000) & while ! test -f ready; do :; done")), 0);
+    assert_eq!(
+        status(
+            &link,
+            &scratch.sh(
+                "(trap '' TERM; touch ready; sleep 1000; sleep 1000) & while ! test -f ready; do :; done"
+            )
+        ),
+        0
+    );
     let begin = Instant::now();
     let left = link.leave(false).unwrap();
     assert!(!last(&left).0.is_empty() && last(&left).1);
@@ -331,7 +339,8 @@ fn init_killed_is_an_error_that_says_so() {
 #[test]
 fn a_failing_step_is_named() {
     let Some(scratch) = Scratch::new() else { return };
-    let plan = Plan::new(vec![Step::SlaveMounts, Step::Cover(Cover::new(Path::new("/no/such"), vec![]).unwrap())]);
+    let plan =
+        Plan::new(vec![Step::SlaveMounts, Step::Cover(Cover::new(Path::new("/no/such"), vec![]).unwrap())]);
     let error = scratch.open_with(plan).unwrap_err();
     assert_eq!(error.to_string(), "cannot cover the store `/no/such`: No such file or directory (tmpfs)");
 }
@@ -386,7 +395,7 @@ fn helper() {
     let code = match what.to_str().unwrap() {
         "sleep" => {
             let link = open_at(&dir, &plan, &[]).unwrap();
-            status(&link, &sh_in(&project, "touch started; sleep 1000; true"))
+            status(&link, &sh_in(&project, "touch started; exec sleep 1000"))
         }
         "join-sleep" => {
             let link = connect(&dir.join("store/staging")).unwrap().unwrap();
@@ -445,6 +454,10 @@ fn a_killed_joiner_takes_only_its_command_along() {
     assert_eq!(last(&link.leave(false).unwrap()).0, ["sleep"]);
 }
 
+fn numbers_of(listing: &str) -> Vec<&str> {
+    listing.lines().skip(1).filter_map(|line| line.split(" -> ").next()?.rsplit(' ').next()).collect()
+}
+
 #[test]
 fn descriptors_of_the_caller_pass_and_ours_do_not() {
     let Some(scratch) = Scratch::new() else { return };
@@ -462,9 +475,13 @@ fn descriptors_of_the_caller_pass_and_ours_do_not() {
     reader.read_to_string(&mut text).unwrap();
     assert_eq!(text, "through\n");
     let fds = fs::read_to_string(scratch.path("store/staging/upper/fds")).unwrap();
-    let numbers: Vec<&str> = fds.lines().filter_map(|line| line.split(" -> ").next()?.rsplit(' ').next()).collect();
-    // 3 is the directory that ls reads
-    assert_eq!(&numbers[1..], ["0", "1", "2", "3", "7"], "{fds}");
+    // what this process was given goes through too; the shell outside has the same
+    let outside = "exec 7>&1 >/dev/null; ls -l /proc/self/fd >&7";
+    let outside =
+        std::process::Command::new("sh").args(["-c", outside]).stderr(Stdio::piped()).output().unwrap();
+    let outside = String::from_utf8(outside.stdout).unwrap();
+    assert_eq!(numbers_of(&fds), numbers_of(&outside), "{fds}");
+    assert!(numbers_of(&fds).contains(&"7"));
 }
 
 #[test]

@@ -14,8 +14,10 @@ const REFUSED: &str = "unprivileged user namespaces seem to be refused here. Deb
     kernel.unprivileged_userns_clone=1`; Ubuntu 23.10 and later: an AppArmor profile for vrift, or `sysctl -w \
     kernel.apparmor_restrict_unprivileged_userns=0`; in a container: a seccomp profile that allows clone with \
     namespace flags (`--security-opt seccomp=unconfined`); not possible in a chroot";
-const EXHAUSTED: &str = "there are too many user namespaces: raise `sysctl user.max_user_namespaces` (0 forbids them)";
-const NESTED: &str = "user namespaces are nested too deeply (32 levels), or `sysctl user.max_user_namespaces` is reached";
+const EXHAUSTED: &str =
+    "there are too many user namespaces: raise `sysctl user.max_user_namespaces` (0 forbids them)";
+const NESTED: &str =
+    "user namespaces are nested too deeply (32 levels), or `sysctl user.max_user_namespaces` is reached";
 
 /// What to do when namespaces are refused with this error.
 fn namespace_hint(errno: Errno) -> Option<&'static str> {
@@ -53,7 +55,8 @@ pub(super) fn of_reply(plan: &Plan, reply: &Reply) -> Error {
     let error = Error::io(operation, path, &cause);
     let error = if detail.is_empty() { error } else { with_detail(error, &detail) };
     // AppArmor lets the clone through and refuses the maps or the first mount
-    let early = step == STEP_MAPS || plan.steps.get(step).is_some_and(|step| matches!(step, Step::SlaveMounts));
+    let early =
+        step == STEP_MAPS || plan.steps.get(step).is_some_and(|step| matches!(step, Step::SlaveMounts));
     match namespace_hint(errno).filter(|_| early && matches!(errno, Errno::PERM | Errno::ACCESS)) {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -90,10 +93,12 @@ mod tests {
     #[test]
     fn a_failed_step_has_operation_operand_cause_and_part() {
         let plan = Plan::new(vec![Step::Watch(c"/p".into())]);
-        let reply = Reply { tag: Tag::Failed, numbers: (0, libc::ENOENT), text: b"inotify".to_vec(), fds: vec![] };
+        let reply =
+            Reply { tag: Tag::Failed, numbers: (0, libc::ENOENT), text: b"inotify".to_vec(), fds: vec![] };
         let error = of_reply(&plan, &reply);
         assert_eq!(error.to_string(), "cannot watch `/p`: No such file or directory (inotify)");
-        let reply = Reply { tag: Tag::Failed, numbers: (-1, libc::EPERM), text: b"uid_map".to_vec(), fds: vec![] };
+        let reply =
+            Reply { tag: Tag::Failed, numbers: (-1, libc::EPERM), text: b"uid_map".to_vec(), fds: vec![] };
         assert!(of_reply(&plan, &reply).hint().is_some());
     }
 }

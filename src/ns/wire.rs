@@ -18,7 +18,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 
 /// A launcher's message.
@@ -86,7 +87,9 @@ pub(super) enum Tag {
 impl Tag {
     fn from_byte(byte: u8) -> Option<Self> {
         use Tag::{Failed, Last, Others, Ready, Refused, Runs, Warning, Welcome};
-        [Ready, Failed, Warning, Welcome, Refused, Others, Last, Runs].into_iter().find(|&tag| tag as u8 == byte)
+        [Ready, Failed, Warning, Welcome, Refused, Others, Last, Runs]
+            .into_iter()
+            .find(|&tag| tag as u8 == byte)
     }
 }
 
