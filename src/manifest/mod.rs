@@ -22,6 +22,7 @@
 //! | [`chunk`] | how big directories are cut; one directory read and changed in part |
 //! | [`dir`] | directories, root records, paths |
 //! | [`edit`] | a root and a list of edits give a root |
+//! | [`diff`] | what differs between two roots |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //!
 //! A *path* here is bytes relative to the project's directory, components joined by
@@ -30,6 +31,7 @@
 
 pub mod chunk;
 mod decode;
+pub mod diff;
 pub mod dir;
 pub mod edit;
 pub mod encode;
