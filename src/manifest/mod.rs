@@ -23,6 +23,7 @@
 //! | [`dir`] | directories, root records, paths |
 //! | [`edit`] | a root and a list of edits give a root |
 //! | [`diff`] | what differs between two roots |
+//! | [`merge`], `three_way` | three roots give one, and conflicts |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //!
 //! A *path* here is bytes relative to the project's directory, components joined by
@@ -36,7 +37,9 @@ pub mod dir;
 pub mod edit;
 pub mod encode;
 pub mod group;
+pub mod merge;
 #[cfg(test)]
 mod model;
 pub mod node;
 pub mod store;
+mod three_way;
