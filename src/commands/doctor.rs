@@ -27,8 +27,6 @@ struct Check {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Good,
-    /// Runs work, with less.
-    Warning,
     /// A run would fail.
     Bad,
 }
@@ -122,7 +120,6 @@ impl Check {
     fn word(&self) -> (&'static str, Tone) {
         match self.verdict {
             Verdict::Good => ("ok", Tone::Good),
-            Verdict::Warning => ("note", Tone::Warning),
             Verdict::Bad => ("fails", Tone::Bad),
         }
     }

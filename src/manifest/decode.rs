@@ -186,7 +186,7 @@ mod tests {
             (fifo_bytes(8, b"/"), "slash"),
             (fifo_bytes(8, b"\0"), "NUL"),
             (fifo_bytes(8, b"."), "`.`"),
-            (fifo_bytes(7, b"\x02."), "early"),
+            (fifo_bytes(7, b"\x03"), "early"),
             (fifo_bytes(10, b"\x10"), "permission"),
             (fifo_bytes(12, b"\x80\x94\xeb\xdc\x03"), "nanoseconds"),
             (fifo_bytes(12, b"\xff\xff\xff\xff\xff\x01"), "nanoseconds"),

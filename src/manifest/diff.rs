@@ -225,7 +225,8 @@ mod tests {
             let all = changes(&trees, Some(&a), Some(&b));
             prop_assert!(all.is_sorted_by(|a, b| crate::manifest::dir::tree_order(&a.path, &b.path).is_lt()));
             let below = |model: &Model, key: &Vec<Vec<u8>>| -> Model {
-                model.iter().filter(|(path, _)| path.starts_with(key)).map(|(p, e)| (p.clone(), e.clone())).collect()
+                let at_or_below = model.iter().filter(|(path, _)| path.starts_with(key));
+                at_or_below.map(|(path, entry)| (path.clone(), entry.clone())).collect()
             };
             let mut keys: Vec<_> = before.keys().chain(after.keys()).cloned().collect();
             keys.sort();

@@ -20,8 +20,8 @@ use crate::manifest::store::Trees;
 pub enum Edit {
     /// Nothing is there any more, nor below; removing what is not there is no error.
     Remove,
-    /// A file, symbolic link or fifo, whatever was there before. Its name is the
-    /// path's last component.
+    /// A file, symbolic link, fifo, or a whole directory by its tree, whatever was there
+    /// before. Its name is the path's last component; no other edit may lie below it.
     Put(Entry),
     /// A directory. One that was there keeps what is in it, unless `opaque`: then
     /// only what other edits put into it is there. It takes the place of anything else.
@@ -89,14 +89,11 @@ impl<'t> Frame<'t> {
     }
 
     /// Stores the directory.
-    fn close(mut self, trees: &'t dyn Trees) -> Result<Entry> {
-        let tree = match (self.tree, self.changes.is_empty()) {
-            (Some(tree), true) => tree,
-            _ => {
-                self.listing(trees)?;
-                let listing = self.listing.take();
-                listing.map_or_else(|| Listing::open(trees, None), Ok)?.update(self.changes)?
-            }
+    fn close(self, trees: &'t dyn Trees) -> Result<Entry> {
+        let tree = match (self.tree, self.listing) {
+            (Some(tree), _) if self.changes.is_empty() => tree,
+            (_, Some(listing)) => listing.update(self.changes)?,
+            (tree, None) => Listing::open(trees, tree.as_ref())?.update(self.changes)?,
         };
         Ok(Entry { name: self.name, meta: self.meta, group: 0, kind: Kind::Dir(tree) })
     }

@@ -1,23 +1,56 @@
-//! What a project's states are made of, and the database that keeps them.
+//! The manifest: what a project's roots are made of.
+//!
+//! A *root record* names the metadata of the project's directory and its tree; a
+//! tree is a list of entries, or above 1,024 entries an index of lists (rule 7);
+//! an entry of kind directory names the next tree. Every body is named by the
+//! BLAKE3 digest of its canonical encoding, so equal trees have equal digests
+//! whatever their history, and whoever compares two roots skips what is equal.
+//!
+//! ```text
+//! root record ── tree ─┬─ file: digest of an object in the store
+//!                      ├─ symbolic link, fifo
+//!                      └─ directory ── tree (a list)
+//!                                   └─ tree (an index) ─┬─ chunk (a list)
+//!                                                       └─ chunk (a list)
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`node`] | the types: entry, metadata, kinds |
+//! | [`store`] | where bodies come from and go to |
+//! | [`encode`], `decode` | the bytes of a body |
+//! | [`chunk`] | how big directories are cut; one directory read and changed in part |
+//! | [`dir`] | directories, root records, paths |
+//! | [`edit`] | a root and a list of edits give a root |
+//! | [`diff`] | what differs between two roots |
+//! | [`merge`], `three_way` | three roots give one, and conflicts |
+//! | [`group`] | the numbers that tie the names of a hard-linked file |
+//! | [`db`], [`schema`] | the database that keeps it all |
+//! | [`workspace`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
+//!
+//! A *path* here is bytes relative to the project's directory, components joined by
+//! `/`; the empty path is that directory itself. *Tree order* compares component by
+//! component. No function recurses on the depth of a tree.
+
 pub mod base;
 pub mod chunk;
 pub mod conflict;
-
-mod decode;
-#[cfg(test)]
-mod model;
 pub mod db;
+mod decode;
 pub mod diff;
 pub mod dir;
 pub mod edit;
 pub mod encode;
 pub mod group;
 pub mod merge;
+#[cfg(test)]
+mod model;
 pub mod node;
 pub mod run;
 pub mod schema;
 pub mod stamp;
 pub mod store;
+mod three_way;
 pub mod workspace;
 
 pub use db::Manifest;

@@ -28,7 +28,7 @@ pub struct Link {
     socket: OwnedFd,
     pidfd: OwnedFd,
     /// A joiner's copy of the session's lock, held until it has done with what it leaves.
-    lock: Option<OwnedFd>,
+    _lock: Option<OwnedFd>,
     inotify: Option<OwnedFd>,
     pid: i32,
     is_parent: bool,
@@ -75,9 +75,9 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
     let Some(pidfd) = fds.next().filter(|_| reply.tag == Tag::Welcome) else {
         return Err(trouble::init_is_gone());
     };
-    let lock = fds.next();
+    let _lock = fds.next();
     let inotify = fds.next();
-    Ok(Some(Link { socket, pidfd, lock, inotify, pid: init, is_parent: false, warnings: Vec::new() }))
+    Ok(Some(Link { socket, pidfd, _lock, inotify, pid: init, is_parent: false, warnings: Vec::new() }))
 }
 
 /// The live runs of the session of this directory; none when nobody listens. Asking
@@ -101,7 +101,7 @@ impl Link {
         pid: i32,
         warnings: Vec<Error>,
     ) -> Self {
-        Self { socket, pidfd, lock: None, inotify, pid, is_parent: true, warnings }
+        Self { socket, pidfd, _lock: None, inotify, pid, is_parent: true, warnings }
     }
 
     /// Init's pid as seen from here; 0 when it is not visible (another container's).

@@ -138,13 +138,6 @@ pub fn become_stdio(fd: BorrowedFd<'_>) {
     }
 }
 
-/// Makes `place` another descriptor of what `fd` is, whoever owns `place`.
-pub fn replace(place: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    // SAFETY: both are open; `place` stays open and is still its owner's.
-    let done = unsafe { libc::dup3(fd.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) };
-    check(libc::c_long::from(done)).map(drop)
-}
-
 /// Closes one descriptor by number.
 pub fn close(fd: RawFd) {
     // SAFETY: called by a child just before exec, for numbers that its caller had closed.
