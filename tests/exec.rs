@@ -100,7 +100,8 @@ fn times_modes_and_xattrs_are_kept_to_the_nanosecond() {
              ln -s x l; touch -h -d '1969-12-31 23:59:58.5' l; setfattr -n user.note -v hi d/old 2>/dev/null || \
              echo no-setfattr; touch -d '2010-01-01 00:00:00.000000001' d .")
         .ok();
-    let shown = world.sh("stat -c '%a %.Y' d/old d l .; getfattr --only-values -n user.note d/old 2>/dev/null").ok();
+    let shown =
+        world.sh("stat -c '%a %.Y' d/old d l .; getfattr --only-values -n user.note d/old 2>/dev/null").ok();
     let expected = world.sh("echo").ok(); // a run in between changes nothing
     assert_eq!(expected, "\n");
     assert!(shown.starts_with("4711 981173106.123456789\n2755 1262304000.000000001\n777 -1.5"), "{shown}");
@@ -114,7 +115,8 @@ fn the_working_directory_and_pwd_are_the_callers() {
     world.write("sub/dir/file", "x");
     let mut command = world.vrift();
     let dir = world.project.join("sub/dir");
-    let ran = command.current_dir(&dir).env("PWD", &dir).args(["exec", "--", "sh", "-c", "pwd; echo $PWD; ls"]);
+    let ran =
+        command.current_dir(&dir).env("PWD", &dir).args(["exec", "--", "sh", "-c", "pwd; echo $PWD; ls"]);
     let ran = support::Ran(ran.output().unwrap());
     let dir = dir.display();
     assert_eq!(ran.ok(), format!("{dir}\n{dir}\nfile\n"));

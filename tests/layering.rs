@@ -19,8 +19,15 @@ const ORDER: &[&[&str]] = &[
 ];
 
 /// Files that may contain `unsafe`.
-const UNSAFE: &[&str] =
-    &["cas/publish.rs", "ns/exec.rs", "ns/signals.rs", "ns/sys.rs", "ns/tests.rs", "os/early.rs", "os/userns.rs"];
+const UNSAFE: &[&str] = &[
+    "cas/publish.rs",
+    "ns/exec.rs",
+    "ns/signals.rs",
+    "ns/sys.rs",
+    "ns/tests.rs",
+    "os/early.rs",
+    "os/userns.rs",
+];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -55,7 +62,8 @@ fn imports_go_downwards_only() {
             for prefix in ["crate::", "vrift::"] {
                 for (at, _) in line.match_indices(prefix) {
                     let rest = &line[at + prefix.len()..];
-                    let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    let name: String =
+                        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                     if level(&name).is_some_and(|to| to < from_level) {
                         wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
                     }
@@ -72,7 +80,10 @@ fn unsafe_code_is_where_it_is_allowed_and_explained() {
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             let code = line.split("//").next().unwrap_or("");
-            if !["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| code.contains(word)) {
+            if !["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"]
+                .iter()
+                .any(|word| code.contains(word))
+            {
                 continue;
             }
             let name = path.to_str().unwrap();

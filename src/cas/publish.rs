@@ -372,9 +372,8 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let parent = File::open(dir.path().join("store")).unwrap();
         let file = File::open(&path).unwrap();
-        let stored = store
-            .publish_staged(&token, (parent.as_fd(), c"out"), file.as_fd(), (6, 8), &path)
-            .unwrap();
+        let stored =
+            store.publish_staged(&token, (parent.as_fd(), c"out"), file.as_fd(), (6, 8), &path).unwrap();
         let object = store.objects_path().join(stored.digest.object_path());
         assert_eq!(object.metadata().unwrap().ino(), path.metadata().unwrap().ino());
         store.settle(&stored.digest).unwrap();

@@ -95,7 +95,8 @@ fn create(root: &Path) -> Result<()> {
         mkdir::private(&root.join(name))?;
     }
     // Backups without xattrs would turn stubs into zeros (rule 20).
-    let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Lower trees and staging of vrift: not for backups.\n";
+    let tag =
+        "Signature: 8a477f597d28d172789f06886806bc55\n# Lower trees and staging of vrift: not for backups.\n";
     let path = root.join("projects/CACHEDIR.TAG");
     std::fs::write(&path, tag).context("write", &path)?;
     let half = root.join(format!("{}.{}", format::NAME, std::process::id()));

@@ -90,7 +90,8 @@ fn refusal() -> String {
         return "as root: sysctl kernel.unprivileged_userns_clone=1".into();
     }
     if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        return "AppArmor refuses them; as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0".into();
+        return "AppArmor refuses them; as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+            .into();
     }
     if is("/proc/sys/user/max_user_namespaces", "0") {
         return "as root: sysctl user.max_user_namespaces=15000".into();
@@ -130,7 +131,8 @@ impl Check {
 
     fn line(&self, printer: &Printer) -> String {
         let (word, tone) = self.word();
-        let mut line = format!("{} {:<16} {}\n", printer.toned(tone, &format!("{word:<5}")), self.name, self.found);
+        let mut line =
+            format!("{} {:<16} {}\n", printer.toned(tone, &format!("{word:<5}")), self.name, self.found);
         if let Some(hint) = &self.hint {
             line += &format!("      {}\n", printer.toned(Tone::Dim, hint));
         }

@@ -39,11 +39,8 @@ pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
     announce(&session, printer);
     let started = now_ms();
     let argv = words(&exec.command);
-    let command = Command {
-        argv: exec.command,
-        env: environment::of_run(&session.workspace),
-        cwd: cwd.clone(),
-    };
+    let command =
+        Command { argv: exec.command, env: environment::of_run(&session.workspace), cwd: cwd.clone() };
     let ran = session.link.run(&command).and_then(|running| running.wait());
     let mut run = Run {
         workspace: session.workspace.clone(),

@@ -29,7 +29,8 @@ pub fn run(global: &Global, args: Sync, printer: &Printer) -> Result<Status> {
         return Ok(0);
     }
     for path in &report.conflicts {
-        printer.warn(&format!("{} was changed on both sides: the host's version is in the view", shown(path)));
+        printer
+            .warn(&format!("{} was changed on both sides: the host's version is in the view", shown(path)));
     }
     if report.changed {
         printer.say(&format!(

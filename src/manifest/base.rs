@@ -58,17 +58,15 @@ impl Manifest {
         let done = self.connection().execute("INSERT INTO base(projection) VALUES(?1)", [projection]);
         self.doing("write a base to", done)?;
         let id = self.connection().last_insert_rowid();
-        let done =
-            self.connection().execute("UPDATE workspace SET base = ?1 WHERE id = ?2", (id, workspace));
+        let done = self.connection().execute("UPDATE workspace SET base = ?1 WHERE id = ?2", (id, workspace));
         self.doing("write a workspace to", done)?;
         Ok(id)
     }
 
     /// Records what a base is about to be brought to.
     pub fn set_base_target(&self, id: i64, target: &Digest) -> Result<()> {
-        let done = self
-            .connection()
-            .execute("UPDATE base SET target = ?1 WHERE id = ?2", (target.as_bytes(), id));
+        let done =
+            self.connection().execute("UPDATE base SET target = ?1 WHERE id = ?2", (target.as_bytes(), id));
         self.doing("write a base to", done).map(drop)
     }
 

@@ -21,6 +21,9 @@ pub struct Open {
     pub theirs: Option<Entry>,
 }
 
+/// Path, the other side's name, and both versions' trees.
+type Row = (Vec<u8>, String, (Digest, Option<Digest>));
+
 impl Manifest {
     /// Keeps a conflict, replacing an older one of the same path. Inside a transaction.
     pub fn add_conflict(&self, workspace: i64, against: &str, conflict: &Conflict) -> Result<()> {
@@ -56,8 +59,7 @@ impl Manifest {
                 Ok((row.get(0)?, row.get(1)?, versions))
             })
             .and_then(Iterator::collect);
-        let rows: Vec<(Vec<u8>, String, (Digest, Option<Digest>))> =
-            self.doing("read conflicts from", rows)?;
+        let rows: Vec<Row> = self.doing("read conflicts from", rows)?;
         rows.into_iter()
             .map(|(path, against, (ours, theirs))| {
                 let ours = self.version(&ours)?;

@@ -37,8 +37,9 @@ impl Manifest {
     /// Opens `dir/manifest.db`, making and migrating it as needed.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(NAME);
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).context("open manifest", &path)?;
         let mut manifest = Self { connection, path };
         manifest.prepare().map_err(|error| match error.kind() {
@@ -100,10 +101,8 @@ impl Manifest {
     }
 
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        let mut query = self.doing(
-            "read",
-            self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1"),
-        )?;
+        let mut query =
+            self.doing("read", self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1"))?;
         let value = query.query_row([key], |row| row.get(0)).optional();
         self.doing("read", value)
     }

@@ -234,7 +234,7 @@ mod tests {
             vec![put("a", fifo("")), put("a/x", fifo(""))],
             vec![make("a", true), put("a/b/x", fifo(""))],
             vec![(b"x".to_vec(), Edit::Put(fifo("y")))],
-            vec![put("x", dir("", write_dir(&trees, &[]).unwrap()))],
+            vec![put("x", dir("", write_dir(&trees, &[]).unwrap())), put("x/y", fifo(""))],
             vec![put("", fifo(""))],
             vec![(vec![], Edit::Remove)],
             vec![make("a/../x", false)],

@@ -69,8 +69,8 @@ impl Manifest {
     }
 
     pub fn workspace_names(&self) -> Result<Vec<String>> {
-        let mut query = self
-            .doing("read", self.connection().prepare_cached("SELECT name FROM workspace ORDER BY id"))?;
+        let mut query =
+            self.doing("read", self.connection().prepare_cached("SELECT name FROM workspace ORDER BY id"))?;
         let names = query.query_map([], |row| row.get(0)).and_then(Iterator::collect);
         self.doing("read workspaces from", names)
     }
@@ -125,9 +125,8 @@ impl Manifest {
             "read",
             self.connection().prepare_cached("SELECT root FROM head WHERE workspace = ?1 ORDER BY id"),
         )?;
-        let heads = query
-            .query_map([workspace], |row| super::db::digest_at(row, 0))
-            .and_then(Iterator::collect);
+        let heads =
+            query.query_map([workspace], |row| super::db::digest_at(row, 0)).and_then(Iterator::collect);
         self.doing("read heads from", heads)
     }
 }

@@ -77,7 +77,8 @@ fn plan_of(dir: &Path) -> Plan {
     let upper = Some((c"staging/upper".into(), c"staging/work".into()));
     let spec =
         OverlaySpec::new(&dir.join("store"), vec![c"lower".into()], None, upper, target.clone()).unwrap();
-    let cover = Cover::new(&dir.join("store"), vec![(c".vrift-inside".into(), b"marker\n".to_vec())]).unwrap();
+    let cover =
+        Cover::new(&dir.join("store"), vec![(c".vrift-inside".into(), b"marker\n".to_vec())]).unwrap();
     Plan::new(vec![
         Step::SlaveMounts,
         Step::Overlay(spec),
@@ -90,7 +91,8 @@ fn plan_of(dir: &Path) -> Plan {
 fn open_at(dir: &Path, plan: &Plan, keep: &[BorrowedFd<'_>]) -> Result<Link, crate::error::Error> {
     // a volatile work directory is for one mount (kernel-facts.md)
     let _ = fs::remove_dir_all(dir.join("store/staging/work/work/incompat"));
-    let lock = Lock::attempt(&dir.join("store/lock"), Hold::Shared)?.ok_or_else(|| crate::error::Error::failure("locked"))?;
+    let lock = Lock::attempt(&dir.join("store/lock"), Hold::Shared)?
+        .ok_or_else(|| crate::error::Error::failure("locked"))?;
     open(Opening { plan, lock: lock.fd().as_fd(), keep, session_dir: &dir.join("store/staging") })
 }
 

@@ -104,8 +104,7 @@ fn died(operation: &str, status: WaitStatus) -> Error {
         WaitStatus::Signaled(_, signal, _) => format!("its process was ended by {signal}"),
         _ => "its process ended without a word".to_string(),
     };
-    Error::failure(format!("cannot {operation}: {how}"))
-        .with_hint("nothing is lost; run the command again")
+    Error::failure(format!("cannot {operation}: {how}")).with_hint("nothing is lost; run the command again")
 }
 
 #[cfg(test)]
@@ -118,17 +117,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         std::fs::write(&path, "x").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
-        let read: String = match as_root_of_own_files("read", || {
-            std::fs::read_to_string(&path).context("read", &path)
-        }) {
-            Ok(read) => read,
-            Err(error) if std::env::var_os("VRIFT_MUST_WORK").is_none() => {
-                eprintln!("skipped: {error}");
-                return;
-            }
-            Err(error) => panic!("{error}"),
-        };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
+        let read: String =
+            match as_root_of_own_files("read", || std::fs::read_to_string(&path).context("read", &path)) {
+                Ok(read) => read,
+                Err(error) if std::env::var_os("VRIFT_MUST_WORK").is_none() => {
+                    eprintln!("skipped: {error}");
+                    return;
+                }
+                Err(error) => panic!("{error}"),
+            };
         assert_eq!(read, "x");
     }
 
@@ -139,7 +137,10 @@ mod tests {
         });
         let error = error.unwrap_err();
         assert!(error.is(libc::EACCES));
-        assert_eq!((error.to_string().as_str(), error.hint()), ("cannot open `/x`: Permission denied", Some("h")));
+        assert_eq!(
+            (error.to_string().as_str(), error.hint()),
+            ("cannot open `/x`: Permission denied", Some("h"))
+        );
         let error = in_child::<()>("try", || {
             // SAFETY: ends this child only.
             unsafe { libc::_exit(3) }

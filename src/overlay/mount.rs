@@ -13,8 +13,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
 };
 
 use super::compat;
@@ -59,7 +59,8 @@ impl OverlaySpec {
 
     /// Mounts it. Raw system calls only; changes the working directory.
     pub fn mount(&self) -> std::result::Result<(), MountFailure> {
-        let failure = |(step, errno): (&'static str, Errno)| MountFailure { step, errno: errno.raw_os_error() };
+        let failure =
+            |(step, errno): (&'static str, Errno)| MountFailure { step, errno: errno.raw_os_error() };
         rustix::process::chdir(self.base.as_c_str()).map_err(|errno| failure(("chdir", errno)))?;
         match self.attempt() {
             Err((_, errno)) if compat::wants_syncfs(errno) && self.upper.is_some() => {

@@ -42,8 +42,7 @@ const TEXT: &[u8] = b"what the stub shows";
 /// failure is not remembered: its cause may be gone the next time.
 pub fn cached(store: &Path) -> Result<Probe> {
     let path = store.join(NAME);
-    let known: Option<Probe> =
-        std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let known: Option<Probe> = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     if let Some(probe) = known.filter(|probe| probe.kernel == kernel() && probe.stub.is_none()) {
         return Ok(probe);
     }
@@ -86,11 +85,12 @@ fn prepare(scratch: &Path) -> Result<OverlaySpec> {
     let meta = Meta { mode: 0o640, mtime: Time { secs: 1, nanos: 2 }, xattrs: Vec::new() };
     let entry = Entry { name: b"stub".to_vec(), meta, group: 0, kind: Kind::File(content) };
     let lower = Dir::open(&scratch.join("lower"))?;
-    let made = Stub.make_file(&lower, &entry).and_then(|file| {
-        link_unnamed(file.as_fd(), lower.as_fd(), c"stub")
-    });
+    let made =
+        Stub.make_file(&lower, &entry).and_then(|file| link_unnamed(file.as_fd(), lower.as_fd(), c"stub"));
     made.context("make a stub in", lower.path()).map_err(|error| {
-        error.with_hint("the store's filesystem needs O_TMPFILE and user xattrs: choose another with --store DIR")
+        error.with_hint(
+            "the store's filesystem needs O_TMPFILE and user xattrs: choose another with --store DIR",
+        )
     })?;
     let target = CString::new(scratch.join("view").as_os_str().as_bytes())
         .map_err(|_| Error::failure("the store's path has a NUL"))?;

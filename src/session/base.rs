@@ -105,8 +105,9 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
                 changes.push(change);
                 Ok(())
             })?;
-            projection::fold(changes, &dest, projection.as_ref())
-                .map_err(|error| error.with_hint("what was taken in is safe; the next command goes on from here"))?;
+            projection::fold(changes, &dest, projection.as_ref()).map_err(|error| {
+                error.with_hint("what was taken in is safe; the next command goes on from here")
+            })?;
         }
     }
     manifest.base_reached(base.id, &target)

@@ -24,9 +24,7 @@ pub struct Departure {
 pub fn leave(session: Session, wait: bool) -> Result<Departure> {
     let Session { place, name, link, locks, .. } = session; // a joiner's lock is in its link
     match link.leave(wait)? {
-        Left::OthersLive => {
-            Ok(Departure { place, ended: Vec::new(), taken: None, unconfirmed: false })
-        }
+        Left::OthersLive => Ok(Departure { place, ended: Vec::new(), taken: None, unconfirmed: false }),
         Left::Last { ended, unmounted } => {
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
             if unmounted {

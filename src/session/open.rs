@@ -68,20 +68,20 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         if let Some(lock) = Lock::attempt(&path, Hold::Exclusive)? {
             return open_new(project, workspace.id, options, lock);
         }
-        if let Some(name) = read_name(&path)? {
-            if let Some(link) = ns::connect(&project.staging().join(&name))? {
-                return Ok(Session {
-                    place: project.close(),
-                    name,
-                    workspace: options.workspace.to_string(),
-                    link,
-                    locks: Vec::new(),
-                    synced: None,
-                    resumed: Vec::new(),
-                    orphans: Vec::new(),
-                    joined: true,
-                });
-            }
+        if let Some(name) = read_name(&path)?
+            && let Some(link) = ns::connect(&project.staging().join(&name))?
+        {
+            return Ok(Session {
+                place: project.close(),
+                name,
+                workspace: options.workspace.to_string(),
+                link,
+                locks: Vec::new(),
+                synced: None,
+                resumed: Vec::new(),
+                orphans: Vec::new(),
+                joined: true,
+            });
         }
         if !said && began.elapsed() > PATIENCE {
             said = true;
@@ -138,11 +138,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
 /// Deals with what earlier sessions of this workspace left: a take-in that committed is
 /// finished, one that was cut short is taken in now, an orphan is left alone and named.
 /// The workspace's session lock is held, so none of them lives.
-fn leftovers(
-    project: Project,
-    workspace: i64,
-    name: &str,
-) -> Result<(Project, Vec<Taken>, Vec<String>)> {
+fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, Vec<Taken>, Vec<String>)> {
     let mut orphans = Vec::new();
     let mut closed = Vec::new();
     let pending = project.manifest.pending(workspace)?;
@@ -300,9 +296,9 @@ fn submounts(root: &Path) -> Result<Vec<CString>> {
     found.dedup();
     let mut outermost: Vec<Vec<u8>> = Vec::new();
     for point in found {
-        let below = outermost.last().is_some_and(|outer| {
-            point.starts_with(outer) && point.get(outer.len()) == Some(&b'/')
-        });
+        let below = outermost
+            .last()
+            .is_some_and(|outer| point.starts_with(outer) && point.get(outer.len()) == Some(&b'/'));
         if !below {
             outermost.push(point);
         }

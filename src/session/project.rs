@@ -139,7 +139,6 @@ impl Project {
             dir = self.dir.display()
         ))
     }
-
 }
 
 impl Place {
@@ -188,8 +187,7 @@ fn project_id(root: &Path) -> String {
 
 fn registered_above(store: &Store, start: &Path) -> Option<PathBuf> {
     let projects = store.projects_path();
-    let registered =
-        |dir: &&Path| projects.join(project_id(dir)).join(crate::manifest::db::NAME).exists();
+    let registered = |dir: &&Path| projects.join(project_id(dir)).join(crate::manifest::db::NAME).exists();
     start.ancestors().find(registered).map(Path::to_path_buf)
 }
 

@@ -37,8 +37,7 @@ pub fn recover(place: &Place, orphan: &Record, fate: Fate) -> Result<Taken> {
         Error::new(Kind::Busy, format!("workspace `{}` has a live run", orphan.workspace_name))
             .with_hint("wait for it to end")
     };
-    let _lock =
-        Lock::attempt(&place.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(busy)?;
+    let _lock = Lock::attempt(&place.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(busy)?;
     let staging = place.staging().join(&orphan.session);
     match fate {
         Fate::Keep => {

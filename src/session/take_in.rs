@@ -149,12 +149,7 @@ struct Published {
     new_bytes: u64,
 }
 
-fn read_upper(
-    store: &Store,
-    token: &Publishing,
-    staging: &Path,
-    trust: Trust,
-) -> Result<(Upper, Published)> {
+fn read_upper(store: &Store, token: &Publishing, staging: &Path, trust: Trust) -> Result<(Upper, Published)> {
     let published = Mutex::new(Published::default());
     let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
         let stored = publish(store, token, (dir, name), stat, trust)?;
@@ -180,9 +175,7 @@ fn publish(
     let file = dir.open_file(name)?;
     let extent = (stat.size, stat.blocks);
     match trust {
-        Trust::Closed => {
-            store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path)
-        }
+        Trust::Closed => store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path),
         Trust::MayBeWritten => store.publish_copy(token, file.as_fd(), extent, &path),
     }
     .map_err(|error| error.with_hint("what was written stays in staging; the next command takes it in"))

@@ -35,9 +35,8 @@ impl<'a> Dirs<'a> {
     /// Opens a directory that must be there.
     pub fn open(&mut self, path: &[u8]) -> Result<&Dir> {
         // Drop what is not on the way to `path`.
-        let on_the_way = |dir: &[u8]| {
-            path == dir || (path.starts_with(dir) && path.get(dir.len()) == Some(&b'/'))
-        };
+        let on_the_way =
+            |dir: &[u8]| path == dir || (path.starts_with(dir) && path.get(dir.len()) == Some(&b'/'));
         while self.chain.last().is_some_and(|(dir, _)| !on_the_way(dir)) {
             self.chain.pop();
         }

@@ -23,8 +23,8 @@ use rustix::fs::{AtFlags, FileType, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use self::dirs::Dirs;
-use crate::cas::publish::link_unnamed;
 use crate::cas::Digest;
+use crate::cas::publish::link_unnamed;
 use crate::error::{Context, Error, Result};
 use crate::manifest::diff::{Change, diff};
 use crate::manifest::node::{Entry, Kind, Meta, Time};
@@ -174,11 +174,8 @@ impl Maker<'_> {
     /// One leaf.
     fn make(&self, parent: &Dir, name: &CString, entry: &Entry) -> Result<()> {
         if let Kind::File(_) = entry.kind {
-            let file =
-                self.projection.make_file(&self.scratch, entry).context("make", parent.join(name))?;
-            return replacing(parent, name, || {
-                link_unnamed(file.as_fd(), parent.as_fd(), name.as_c_str())
-            });
+            let file = self.projection.make_file(&self.scratch, entry).context("make", parent.join(name))?;
+            return replacing(parent, name, || link_unnamed(file.as_fd(), parent.as_fd(), name.as_c_str()));
         }
         replacing(parent, name, || match &entry.kind {
             Kind::Symlink(target) => rustix::fs::symlinkat(target.as_slice(), parent, name),
@@ -186,8 +183,7 @@ impl Maker<'_> {
         })?;
         if entry.kind == Kind::Fifo {
             let mode = Mode::from_raw_mode(entry.meta.mode.into());
-            rustix::fs::chmodat(parent, name, mode, AtFlags::empty())
-                .context("chmod", parent.join(name))?;
+            rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).context("chmod", parent.join(name))?;
         }
         rustix::fs::utimensat(parent, name, &times(entry.meta.mtime), AtFlags::SYMLINK_NOFOLLOW)
             .context("set times of", parent.join(name))

@@ -81,8 +81,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     if !first && !options.accept_deletions {
         refuse_mass_deletion(&walked, stamps.values().map(|stamps| stamps.iter().count()).sum(), project)?;
     }
-    let newly_own: Vec<Vec<u8>> =
-        newly_own(&walked.own, &stamps).into_iter().map(<[u8]>::to_vec).collect();
+    let newly_own: Vec<Vec<u8>> = newly_own(&walked.own, &stamps).into_iter().map(<[u8]>::to_vec).collect();
     if !first && nothing_to_do(project, workspace, &walked, stamps.len())? {
         report.left_out = walked.left_out;
         return Ok(report);
@@ -168,10 +167,10 @@ fn refuse_mass_deletion(walked: &Walked, stamped: usize, project: &Project) -> R
 /// Where none can be made there, the system's clock.
 fn clock_of(root: &Path) -> (i64, u32) {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(fd) = rustix::fs::open(root, flags, Mode::RUSR) {
-        if let Ok(stat) = crate::os::dir::stat_fd(&fd) {
-            return stat.ctime;
-        }
+    if let Ok(fd) = rustix::fs::open(root, flags, Mode::RUSR)
+        && let Ok(stat) = crate::os::dir::stat_fd(&fd)
+    {
+        return stat.ctime;
     }
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     (now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or(0))

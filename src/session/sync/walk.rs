@@ -164,17 +164,16 @@ impl Walk<'_> {
         mut rules: Option<Arc<Rules>>,
     ) -> Result<()> {
         let names = dir.names()?;
-        if let Some(outer) = &rules {
-            if !own && names.iter().any(|name| name.name.to_bytes() == b".gitignore") {
-                if let Some(text) = read_rules(&dir) {
-                    rules = Some(self.classes.with_file(outer, &path, &text));
-                }
-            }
+        if let Some(outer) = &rules
+            && !own
+            && names.iter().any(|name| name.name.to_bytes() == b".gitignore")
+            && let Some(text) = read_rules(&dir)
+        {
+            rules = Some(self.classes.with_file(outer, &path, &text));
         }
         let stamps = if own { None } else { self.stamps.get(&path) };
         let mut known = Known::new(stamps);
-        let mut walked =
-            WalkedDir { path: path.clone(), own, subdirs: Vec::new(), listing: None };
+        let mut walked = WalkedDir { path: path.clone(), own, subdirs: Vec::new(), listing: None };
         let mut listing = Listing::default();
         let mut seen = Vec::with_capacity(names.len());
         let mut files = Vec::new();
@@ -188,18 +187,19 @@ impl Walk<'_> {
             }
             let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
             let inner = join(&path, bytes);
-            if stat.kind == FileType::Directory && !own {
-                if self.classes.of_directory(rules.as_ref(), &inner) == Class::Own {
-                    owned.push(inner.clone());
-                    if self.take_own && stat.dev == dev {
-                        // Its entry goes with its tree; it has no stamp.
-                        listing.fresh.push(self.other(&dir, &name.name, &stat)?);
-                        walked.subdirs.push(bytes.to_vec());
-                        let (parent, name) = (dir.clone(), name.name.clone());
-                        stack.push(Item::Dir { parent, name, path: inner, own: true, rules: None });
-                    }
-                    continue;
+            if stat.kind == FileType::Directory
+                && !own
+                && self.classes.of_directory(rules.as_ref(), &inner) == Class::Own
+            {
+                owned.push(inner.clone());
+                if self.take_own && stat.dev == dev {
+                    // Its entry goes with its tree; it has no stamp.
+                    listing.fresh.push(self.other(&dir, &name.name, &stat)?);
+                    walked.subdirs.push(bytes.to_vec());
+                    let (parent, name) = (dir.clone(), name.name.clone());
+                    stack.push(Item::Dir { parent, name, path: inner, own: true, rules: None });
                 }
+                continue;
             }
             if let Some(why) = not_taken(&stat) {
                 left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false });
