@@ -8,9 +8,9 @@ use super::printer::{Printer, Tone};
 use crate::cli;
 use crate::error::Result;
 use crate::manifest::diff::{Change, diff};
-use crate::session::open::sessions;
 use crate::session::project::Project;
 use crate::session::record::Record;
+use crate::session::staging::sessions;
 use crate::session::sync::shown;
 
 pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result<Status> {

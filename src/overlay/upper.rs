@@ -50,6 +50,13 @@ pub fn is_empty(upper: &Path) -> Result<bool> {
     Ok(Dir::open(upper)?.names()?.is_empty())
 }
 
+/// The metadata of an upper's root, which is that of the project's directory.
+pub fn root_meta(upper: &Path) -> Result<Meta> {
+    let root = Dir::open(upper)?;
+    let stat = root.stat_self()?;
+    Ok(directory(&root, &stat)?.0)
+}
+
 /// Reads an upper with several threads.
 pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
     let root = Dir::open(upper)?;

@@ -1,0 +1,94 @@
+//! A session's staging directory: `upper/`, `work/`, `session.json`, `socket`.
+//!
+//! A session that wrote nothing leaves its directory as a *spare* for the workspace's
+//! next one (`staging/<workspace>.spare`): making and removing the same few inodes in
+//! every run is what costs most in a short one. Work directories are not reused as
+//! they are: what a volatile mount leaves there is removed.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode};
+use rustix::io::Errno;
+
+use super::project::Place;
+use super::record::Record;
+use crate::error::{Context, Result};
+use crate::manifest::node::Meta;
+use crate::os::dir::Dir;
+use crate::os::userns::as_root_of_own_files;
+use crate::os::{mkdir, remove};
+use crate::overlay::{escape, projection};
+
+/// The ending of a spare's name; no session's name has a dot.
+const SPARE: &str = "spare";
+
+fn spare(place: &Place, workspace: i64) -> PathBuf {
+    place.staging().join(format!("{workspace}.{SPARE}"))
+}
+
+/// Makes the staging of a new session, which is `record`'s. The upper's root gets the
+/// project root's metadata, because the overlay's root shows it. The workspace's
+/// session lock is held.
+pub fn make(place: &Place, record: &Record, root: &Meta) -> Result<PathBuf> {
+    let (spare, staging) = (spare(place, record.workspace), place.staging().join(&record.session));
+    for dir in [spare.clone(), spare.join("upper"), spare.join("work")] {
+        match rustix::fs::mkdirat(CWD, &dir, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => mkdir::private(&dir)?,
+            Err(errno) => return Err(errno).context("make directory", &dir),
+        }
+    }
+    set_root_meta(&spare.join("upper"), root)?;
+    record.write(&spare)?;
+    // Only now does it count as a session's.
+    std::fs::rename(&spare, &staging).context("make staging", &staging)?;
+    Ok(staging)
+}
+
+fn set_root_meta(upper: &Path, meta: &Meta) -> Result<()> {
+    let dir = Dir::open(upper)?;
+    escape::write_xattrs(&dir, &meta.xattrs).context("set xattrs of", upper)?;
+    rustix::fs::fchmod(&dir, Mode::from_raw_mode(meta.mode.into())).context("chmod", upper)?;
+    rustix::fs::futimens(&dir, &projection::times(meta.mtime)).context("set times of", upper)
+}
+
+/// Puts the staging of a session that wrote nothing away, as the workspace's spare.
+/// The root's xattrs are nothing that a next session would begin without.
+pub fn put_by(place: &Place, workspace: i64, staging: &Path, root: &Meta) -> Result<()> {
+    let keep = root.xattrs.is_empty() && clean(staging).is_ok();
+    if keep && std::fs::rename(staging, spare(place, workspace)).is_ok() {
+        return Ok(());
+    }
+    remove(staging)
+}
+
+/// Takes away what the mount and the session's end left. A spare with a trace of a
+/// volatile mount in it could not be mounted again.
+fn clean(staging: &Path) -> Result<()> {
+    remove::remove_tree(&staging.join("socket"))?;
+    remove::remove_tree(&staging.join("work/work"))
+}
+
+/// Removes a staging directory; the owner's power over all is needed only now and then.
+pub fn remove(staging: &Path) -> Result<()> {
+    match remove::remove_tree(staging) {
+        Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
+            as_root_of_own_files("remove staging", || remove::remove_tree(staging))
+        }
+        other => other,
+    }
+}
+
+/// The names of all sessions that have a staging directory.
+pub fn sessions(place: &Place) -> Result<Vec<String>> {
+    let staging = place.staging();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&staging).context("read", &staging)? {
+        let entry = entry.context("read", &staging)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.extend(entry.file_name().into_string().ok().filter(|name| !name.contains('.')));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
