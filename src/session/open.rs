@@ -25,7 +25,7 @@ use crate::ns::plan::{Cover, Plan, Step, c_path};
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::mount::OverlaySpec;
+use crate::overlay::mount::{Layers, OverlaySpec};
 use crate::progress::Meter;
 
 /// How to open.
@@ -183,16 +183,13 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let spec = OverlaySpec::new(
-        place.store.root(),
-        vec![below_store(format!("projects/{id}/base/{base}"))?],
-        Some(c"objects".to_owned()),
-        Some((
-            below_store(format!("projects/{id}/staging/{session}/upper"))?,
-            below_store(format!("projects/{id}/staging/{session}/work"))?,
-        )),
-        target.clone(),
-    )?;
+    let layers = Layers {
+        lowers: vec![below_store(format!("projects/{id}/base/{base}"))?],
+        data: Some(c"objects".to_owned()),
+        upper: Some(below_store(format!("projects/{id}/staging/{session}/upper"))?),
+        work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),
+    };
+    let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
     let submounts = submounts(&place.root)?;
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
     let cover = Cover::new(place.store.root(), vec![(INSIDE.into(), inside.text().into_bytes())])?;

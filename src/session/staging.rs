@@ -14,10 +14,9 @@ use super::project::Place;
 use super::record::Record;
 use crate::error::{Context, Result};
 use crate::manifest::node::Meta;
-use crate::os::dir::Dir;
 use crate::os::userns::as_root_of_own_files;
 use crate::os::{mkdir, remove};
-use crate::overlay::{escape, projection};
+use crate::overlay::projection;
 
 /// The ending of a spare's name; no session's name has a dot.
 const SPARE: &str = "spare";
@@ -38,24 +37,16 @@ pub fn make(place: &Place, record: &Record, root: &Meta) -> Result<PathBuf> {
             Err(errno) => return Err(errno).context("make directory", &dir),
         }
     }
-    set_root_meta(&spare.join("upper"), root)?;
+    projection::dress(&spare.join("upper"), root)?;
     record.write(&spare)?;
     // Only now does it count as a session's.
     std::fs::rename(&spare, &staging).context("make staging", &staging)?;
     Ok(staging)
 }
 
-fn set_root_meta(upper: &Path, meta: &Meta) -> Result<()> {
-    let dir = Dir::open(upper)?;
-    escape::write_xattrs(&dir, &meta.xattrs).context("set xattrs of", upper)?;
-    rustix::fs::fchmod(&dir, Mode::from_raw_mode(meta.mode.into())).context("chmod", upper)?;
-    rustix::fs::futimens(&dir, &projection::times(meta.mtime)).context("set times of", upper)
-}
-
 /// Puts the staging of a session that wrote nothing away, as the workspace's spare.
-/// The root's xattrs are nothing that a next session would begin without.
-pub fn put_by(place: &Place, workspace: i64, staging: &Path, root: &Meta) -> Result<()> {
-    let keep = root.xattrs.is_empty() && clean(staging).is_ok();
+pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
+    let keep = clean(staging).is_ok();
     if keep && std::fs::rename(staging, spare(place, workspace)).is_ok() {
         return Ok(());
     }

@@ -28,7 +28,7 @@ use crate::cas::{Digest, Store};
 use crate::error::{Context, Error, Result};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::merge::{NoText, Side, merge};
-use crate::manifest::node::{Content, Meta};
+use crate::manifest::node::Content;
 use crate::manifest::workspace::Cause;
 use crate::os::dir::{Dir, Stat};
 use crate::os::remove;
@@ -69,8 +69,8 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
         // Opened no further than its directory: nothing can have been written.
         return staging::remove(&staging).map(|()| (project, Taken::default()));
     };
-    if let Some(root) = untouched(&staging, &record)? {
-        staging::put_by(&project, record.workspace, &staging, &root)?;
+    if untouched(&staging, &record)? {
+        staging::put_by(&project, record.workspace, &staging)?;
         return Ok((project, Taken::default()));
     }
     if trust == Trust::Closed {
@@ -87,17 +87,16 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
     Ok((place.open()?, taken))
 }
 
-/// The root's metadata when the upper is empty and has that which the session began with.
-fn untouched(staging: &Path, record: &Record) -> Result<Option<Meta>> {
+/// Cheap: the upper is empty, and its root has the metadata that the session began with.
+fn untouched(staging: &Path, record: &Record) -> Result<bool> {
     let upper = staging.join("upper");
     match upper::is_empty(&upper) {
         Ok(true) => {}
-        Ok(false) => return Ok(None),
-        Err(error) if error.is(libc::EACCES) => return Ok(None),
+        Ok(false) => return Ok(false),
+        Err(error) if error.is(libc::EACCES) => return Ok(false),
         Err(error) => return Err(error),
     }
-    let root = upper::root_meta(&upper)?;
-    Ok((record.upper_root == root.fingerprint()).then_some(root))
+    Ok(record.upper_root == upper::root_meta(&upper)?.fingerprint())
 }
 
 fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: Trust) -> Result<Taken> {
