@@ -160,3 +160,21 @@ fn inside_a_run_exec_just_runs() {
     assert_eq!(refused.code(), 125);
     assert_ne!(world.sh(&format!("{vrift} status")).code(), 0);
 }
+
+#[test]
+fn a_lower_whose_xattrs_were_lost_is_made_anew() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "not zeros");
+    world.exec(["true"]).ok();
+    // What a backup without xattrs gives back.
+    let base = std::fs::read_dir(world.store.join("projects")).unwrap().flatten();
+    let base = base.map(|entry| entry.path().join("base/1")).find(|path| path.is_dir()).unwrap();
+    let copy = base.with_file_name("copy");
+    let mut copy_command = std::process::Command::new("cp");
+    copy_command.args(["-r", "--preserve=mode,timestamps"]).arg(&base).arg(&copy);
+    assert!(copy_command.status().unwrap().success());
+    std::fs::remove_dir_all(&base).unwrap();
+    std::fs::rename(&copy, &base).unwrap();
+    assert_eq!(world.exec(["cat", "a"]).ok(), "not zeros");
+}

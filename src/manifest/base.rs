@@ -70,6 +70,13 @@ impl Manifest {
         self.doing("write a base to", done).map(drop)
     }
 
+    /// Records that what a base shows is not known: it is rendered anew.
+    pub fn distrust_base(&self, id: i64) -> Result<()> {
+        let done =
+            self.connection().execute("UPDATE base SET root = NULL, target = NULL WHERE id = ?1", [id]);
+        self.doing("write a base to", done).map(drop)
+    }
+
     /// Records that a base shows its target.
     pub fn base_reached(&self, id: i64, root: &Digest) -> Result<()> {
         let done = self.connection().execute(

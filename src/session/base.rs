@@ -3,13 +3,16 @@
 //! A base is changed under its exclusive lock only; what it is being brought to is
 //! recorded first, so a killed change is finished by whoever comes next (rule 12).
 
+use std::path::Path;
+
 use crate::cas::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::manifest::base::Base;
 use crate::manifest::diff::{Change, diff};
+use crate::os::dir::Dir;
 use crate::os::lock::{Hold, Lock};
-use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
+use crate::os::{remove, xattr};
 use crate::overlay::probe::Probe;
 use crate::overlay::projection::{self, Projection};
 use crate::session::project::Project;
@@ -35,7 +38,10 @@ pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> 
             let lock = Lock::wait(&project.base_lock(id), Hold::Shared)?;
             let base = project.manifest.base(id)?;
             if base.is_some_and(|base| base.root == Some(head) && base.target.is_none()) {
-                return Ok((project, Ready { base: id, root: head, lock }));
+                if is_marked(&project.base_path(id), &head) {
+                    return Ok((project, Ready { base: id, root: head, lock }));
+                }
+                project.manifest.distrust_base(id)?;
             }
         }
         drop(token);
@@ -109,15 +115,24 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
             })?;
         }
     }
+    mark(&dest, &target)?;
     manifest.base_reached(base.id, &target)
 }
 
-fn render(
-    project: &Project,
-    dest: &std::path::Path,
-    target: &Digest,
-    projection: &dyn Projection,
-) -> Result<()> {
+/// The root that a lower shows, on its directory. A copy or a backup that lost the
+/// xattrs of the stubs, which then read as zeros, has lost this one too (rule 20).
+const MARK: &std::ffi::CStr = c"user.vrift.root";
+
+fn mark(dest: &Path, root: &Digest) -> Result<()> {
+    xattr::set(Dir::open(dest)?, MARK, root.hex().as_bytes()).context("mark", dest)
+}
+
+fn is_marked(dest: &Path, root: &Digest) -> bool {
+    let mark = Dir::open(dest).ok().and_then(|dir| xattr::get(dir, MARK).ok().flatten());
+    mark.is_some_and(|mark| mark == root.hex().as_bytes())
+}
+
+fn render(project: &Project, dest: &Path, target: &Digest, projection: &dyn Projection) -> Result<()> {
     if dest.symlink_metadata().is_ok() {
         remove::remove_tree(dest)?; // a rendering that was cut short
     }

@@ -7,13 +7,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use crate::error::Result;
 use crate::manifest::node::Kind;
 use crate::manifest::store::MemoryTrees;
+use crate::os::skip;
 use crate::os::userns::{Namespaces, as_root_of_own_files, in_namespaces};
 use crate::overlay::escape::From;
 use crate::overlay::mount::shown_options;
 use crate::overlay::probe::Probe;
 use crate::overlay::projection::{Stub, dress, render};
 use crate::overlay::tests::fixture::{Store, odd_things, record, same, trees_of};
-use crate::os::skip;
 use crate::overlay::upper::{self, Found};
 
 /// A store with the odd things rendered as base/1, or the reason there can be none.
