@@ -84,12 +84,7 @@ impl Project {
         let manifest = Manifest::open(&dir)?;
         let place = Place { root, dir, store };
         let project = Self { place, manifest, registered_now: register };
-        if register {
-            project.record_identity()?;
-            project.manifest.create_workspace(MAIN)?;
-        } else {
-            project.check_identity()?;
-        }
+        project.check_identity()?;
         Ok(project)
     }
 
@@ -98,12 +93,15 @@ impl Project {
         self.place
     }
 
-    fn record_identity(&self) -> Result<()> {
+    /// Registers the project, all of it or nothing: whoever finds a manifest without a
+    /// path finishes what another process has just begun, or was killed in.
+    fn register(&self) -> Result<()> {
         let metadata = self.root.metadata().context("stat", &self.root)?;
         self.manifest.transaction(|manifest| {
             manifest.set_meta("path", self.root.as_os_str().as_bytes())?;
             manifest.set_meta("inode", metadata.ino().to_string().as_bytes())?;
-            manifest.set_meta("device", metadata.dev().to_string().as_bytes())
+            manifest.set_meta("device", metadata.dev().to_string().as_bytes())?;
+            manifest.create_workspace(MAIN).map(drop)
         })
     }
 
@@ -111,7 +109,7 @@ impl Project {
     /// for the old one.
     fn check_identity(&self) -> Result<()> {
         let Some(path) = self.manifest.meta("path")? else {
-            return self.record_identity(); // registration was cut short
+            return self.register();
         };
         let known = PathBuf::from(std::ffi::OsString::from_vec(path));
         if known != self.root {
