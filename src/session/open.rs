@@ -99,7 +99,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
     }
     let (project, ready) = base::ready(project, options.workspace)?;
-    let name = session_name();
+    let name = record::session_name(workspace);
     let staging = project.staging().join(&name);
     let upper_root = prepare_staging(&project, &staging, &ready.root)?;
     Record {
@@ -148,8 +148,8 @@ fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, V
             Ok(Some(record)) if record.workspace != workspace => {}
             Ok(_) if pending.iter().any(|row| row.staging == session) => {}
             Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
+            _ if take_in::put_away_untouched(&project, workspace, &session)? => {}
             Ok(Some(_)) => orphans.push(session),
-            // Another workspace's may just be being made: it has no record yet.
             Ok(None) | Err(_) => {}
         }
     }
@@ -332,11 +332,6 @@ fn unescape(field: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-fn session_name() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("s{:x}-{:x}", now.as_micros(), std::process::id())
 }
 
 fn write_name(lock: &Lock, name: &str, path: &Path) -> Result<()> {

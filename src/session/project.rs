@@ -158,6 +158,11 @@ impl Place {
         self.dir.join("host.lock")
     }
 
+    /// Held exclusively from the walk of the host directory to the commit of what it saw.
+    pub fn sync_lock(&self) -> PathBuf {
+        self.dir.join("sync.lock")
+    }
+
     pub fn base_path(&self, base: i64) -> PathBuf {
         self.dir.join("base").join(base.to_string())
     }
