@@ -58,8 +58,7 @@ pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
     let gathered = Mutex::new(Gathered::default());
     lock(&gathered).upper.found.push((Vec::new(), Found::Dir { meta, opaque: marks.opaque }));
     let reader = Reader { take, gathered: &gathered };
-    let first = Item::Dir { dir: Arc::new(root), path: Vec::new(), whiteouts: marks.xattr_whiteouts };
-    let stack = Stack::new(vec![first]);
+    let stack = Stack::new(vec![Item::Root { dir: root, whiteouts: marks.xattr_whiteouts }]);
     stack.run(|item| reader.item(&stack, item))?;
     Ok(gathered.into_inner().unwrap_or_else(PoisonError::into_inner).finish())
 }
@@ -68,7 +67,10 @@ pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
 const BATCH: usize = 64;
 
 enum Item {
-    Dir { dir: Arc<Dir>, path: Vec<u8>, whiteouts: bool },
+    Root { dir: Dir, whiteouts: bool },
+    /// Opened when its turn comes: a directory may have more of them than a process may
+    /// have descriptors.
+    Dir { parent: Arc<Dir>, name: CString, path: Vec<u8>, stat: Stat },
     Files { dir: Arc<Dir>, path: Vec<u8>, files: Vec<(CString, Stat)>, whiteouts: bool },
 }
 
@@ -88,7 +90,15 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn item(&self, stack: &Stack<Item>, item: Item) -> Result<()> {
         match item {
-            Item::Dir { dir, path, whiteouts } => self.directory(stack, dir, &path, whiteouts),
+            Item::Root { dir, whiteouts } => self.directory(stack, Arc::new(dir), &[], whiteouts),
+            Item::Dir { parent, name, path, stat } => {
+                let dir = parent.child(&name)?;
+                drop(parent);
+                let (meta, marks) = directory(&dir, &stat)?;
+                let found = Found::Dir { meta, opaque: marks.opaque };
+                lock(self.gathered).upper.found.push((path.clone(), found));
+                self.directory(stack, Arc::new(dir), &path, marks.xattr_whiteouts)
+            }
             Item::Files { dir, path, files, whiteouts } => {
                 let found: Result<Vec<_>> =
                     files.iter().map(|file| self.file(&dir, &path, file, whiteouts)).collect();
@@ -113,12 +123,9 @@ impl Reader<'_> {
                     continue;
                 }
                 FileType::Directory => {
-                    let child = dir.child(&name.name)?;
-                    let (meta, marks) = directory(&child, &stat)?;
-                    let path = inner.clone();
-                    let whiteouts = marks.xattr_whiteouts;
-                    stack.push(Item::Dir { dir: Arc::new(child), path, whiteouts });
-                    Found::Dir { meta, opaque: marks.opaque }
+                    let (parent, name) = (dir.clone(), name.name);
+                    stack.push(Item::Dir { parent, name, path: inner, stat });
+                    continue;
                 }
                 FileType::CharacterDevice if stat.rdev == (0, 0) => Found::Whiteout,
                 FileType::Symlink => {

@@ -162,7 +162,16 @@ impl Walk<'_> {
         own: bool,
         mut rules: Option<Arc<Rules>>,
     ) -> Result<()> {
-        let names = dir.names()?;
+        let names = match dir.names() {
+            Ok(names) => names,
+            Err(error) if has_moved(&error) && !path.is_empty() => {
+                // Removed after it was opened.
+                let (parent, name) = split(&path);
+                lock(gathered).gone.insert((parent.to_vec(), name.to_vec()));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         if let Some(outer) = &rules
             && !own
             && names.iter().any(|name| name.name.to_bytes() == b".gitignore")
@@ -187,12 +196,14 @@ impl Walk<'_> {
             }
             let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
             let inner = join(&path, bytes);
+            // A mount point is shown as on the host, whatever git says of it.
             if stat.kind == FileType::Directory
+                && stat.dev == dev
                 && !own
                 && self.classes.of_directory(rules.as_ref(), &inner) == Class::Own
             {
                 owned.push(inner.clone());
-                if self.take_own && stat.dev == dev {
+                if self.take_own {
                     // Its entry goes with its tree; it has no stamp.
                     let Some(fresh) = self.other(&dir, &name.name, &stat)? else { continue };
                     listing.fresh.push(fresh);
