@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -18,6 +19,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Kind, Result};
+
+static OWN: OnceLock<OwnIds> = OnceLock::new();
+
+/// The one user and group that have a number in a namespace of [`enter_own_namespace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnIds {
+    /// The caller's, as outside.
+    pub user: u32,
+    pub group: u32,
+    /// What both are called in the namespace.
+    pub inside: u32,
+}
+
+/// The numbers of this process's own namespace; `None`: it is in the caller's.
+pub fn own_ids() -> Option<OwnIds> {
+    OWN.get().copied()
+}
 
 /// How the child's outcome travels.
 #[derive(Serialize, Deserialize)]
@@ -53,7 +71,9 @@ pub fn enter_own_namespace(flags: CloneFlags, inside: u32) -> Result<()> {
     let write = |path: &str, text: &str| std::fs::write(path, text).context("write", path);
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("{inside} {uid} 1"))?;
-    write("/proc/self/gid_map", &format!("{inside} {gid} 1"))
+    write("/proc/self/gid_map", &format!("{inside} {gid} 1"))?;
+    let _ = OWN.set(OwnIds { user: uid.as_raw(), group: gid.as_raw(), inside });
+    Ok(())
 }
 
 /// Runs `work` in a forked child and brings its result back.

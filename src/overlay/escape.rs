@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+use super::acl;
 use crate::manifest::node::Xattrs;
 use crate::os::xattr;
 
@@ -31,6 +32,7 @@ pub fn read_xattrs(fd: impl AsFd, from: From) -> Result<Xattrs, Errno> {
     for name in xattr::list(&fd)? {
         let Some(recorded) = recorded_name(name.to_bytes(), from) else { continue };
         if let Some(value) = xattr::get(&fd, &name)? {
+            let value = if acl::is_acl(&recorded) { acl::to_record(&value) } else { value };
             found.push((recorded, value));
         }
     }
@@ -41,8 +43,12 @@ pub fn read_xattrs(fd: impl AsFd, from: From) -> Result<Xattrs, Errno> {
 /// Sets recorded attributes in a lower or an upper, where the overlay reads them.
 pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<(), Errno> {
     for (name, value) in xattrs {
-        let name = CString::new(lower_name(name)).map_err(|_| Errno::INVAL)?;
-        xattr::set(&fd, &name, value)?;
+        let disk = CString::new(lower_name(name)).map_err(|_| Errno::INVAL)?;
+        if acl::is_acl(name) {
+            xattr::set(&fd, &disk, &acl::to_disk(value))?;
+        } else {
+            xattr::set(&fd, &disk, value)?;
+        }
     }
     Ok(())
 }
@@ -58,7 +64,7 @@ fn recorded_name(name: &[u8], from: From) -> Option<Vec<u8>> {
         From::Upper if name.starts_with(ESCAPED) => Some([OVERLAY, &name[ESCAPED.len()..]].concat()),
         From::Upper if name.starts_with(OVERLAY) => None,
         _ if name.starts_with(b"user.") => Some(name.to_vec()),
-        _ if name.starts_with(b"system.posix_acl_") => Some(name.to_vec()),
+        _ if acl::is_acl(name) => Some(name.to_vec()),
         _ => None,
     }
 }
