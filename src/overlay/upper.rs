@@ -67,11 +67,24 @@ pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
 const BATCH: usize = 64;
 
 enum Item {
-    Root { dir: Dir, whiteouts: bool },
+    Root {
+        dir: Dir,
+        whiteouts: bool,
+    },
     /// Opened when its turn comes: a directory may have more of them than a process may
     /// have descriptors.
-    Dir { parent: Arc<Dir>, name: CString, path: Vec<u8>, stat: Stat },
-    Files { dir: Arc<Dir>, path: Vec<u8>, files: Vec<(CString, Stat)>, whiteouts: bool },
+    Dir {
+        parent: Arc<Dir>,
+        name: CString,
+        path: Vec<u8>,
+        stat: Stat,
+    },
+    Files {
+        dir: Arc<Dir>,
+        path: Vec<u8>,
+        files: Vec<(CString, Stat)>,
+        whiteouts: bool,
+    },
 }
 
 #[derive(Default)]
