@@ -83,9 +83,8 @@ impl Store {
         (size, blocks): (u64, u64),
         path: &Path,
     ) -> Result<Stored> {
-        let sparse = sparse::hole_bytes(size, blocks) > sparse::HOLE_LIMIT;
-        let digest = hash(file, size, sparse).context("hash", path)?;
-        let stored = Stored { digest, size, sparse, new: false };
+        let stored = self.hash_staged(file, (size, blocks), path)?;
+        let digest = stored.digest;
         if size == 0 || self.has(token, &digest, size)? {
             return Ok(stored);
         }
@@ -93,6 +92,28 @@ impl Store {
             rustix::fs::linkat(dir, name, objects, object, AtFlags::empty())
         })?;
         Ok(Stored { new, ..stored })
+    }
+
+    /// What [`Store::publish_staged`] would store, without storing it.
+    pub fn hash_staged(
+        &self,
+        file: BorrowedFd<'_>,
+        (size, blocks): (u64, u64),
+        path: &Path,
+    ) -> Result<Stored> {
+        let sparse = sparse::hole_bytes(size, blocks) > sparse::HOLE_LIMIT;
+        let digest = hash(file, size, sparse).context("hash", path)?;
+        Ok(Stored { digest, size, sparse, new: false })
+    }
+
+    /// Whether the object is this inode of the store's filesystem.
+    pub fn is_object(&self, digest: &Digest, ino: u64) -> Result<bool> {
+        let name = digest.object_path();
+        match rustix::fs::statat(self.objects(), name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(stat.st_ino == ino),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno).context("look for object", self.objects_path().join(name)),
+        }
     }
 
     /// Gives an object that was linked from staging the mode and the bareness of an

@@ -117,6 +117,12 @@ fn report(departure: &Departure, workspace: &str, printer: &Printer) {
     if departure.unconfirmed {
         printer.say("a file of the session is still open somewhere; what it held at the end was copied");
     }
+    if !departure.project.is_where_it_was() {
+        printer.warn(&format!(
+            "{} is no longer the directory it was when the run began: what was written by its path may have gone elsewhere",
+            quoted(departure.project.root.as_os_str())
+        ));
+    }
     let Some(taken) = &departure.taken else { return };
     for name in &taken.left_out {
         printer.warn(&format!("left out {name}"));

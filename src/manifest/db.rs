@@ -18,6 +18,7 @@ use super::schema::{self, Version};
 use super::store::Trees;
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result};
+use crate::os::lock::{Hold, Lock};
 
 pub const NAME: &str = "manifest.db";
 
@@ -53,20 +54,25 @@ impl Manifest {
 
     fn prepare(&mut self) -> Result<()> {
         let path = self.path.clone();
-        let setup = |connection: &mut Connection| -> rusqlite::Result<Version> {
+        let setup = |connection: &Connection| -> rusqlite::Result<Version> {
             connection.busy_timeout(Duration::from_secs(30))?;
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             connection.execute_batch(
                 "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
             )?;
-            let version = schema::version(connection)?;
-            if version == Version::Older {
-                connection.pragma_update(None, "journal_mode", "wal")?;
-                schema::migrate(connection)?;
-            }
-            Ok(version)
+            schema::version(connection)
         };
-        match setup(&mut self.connection).context("open manifest", &path)? {
+        let version = setup(&self.connection).context("open manifest", &path)?;
+        if version == Version::Older {
+            // Turning the log on does not wait for others that do the same: it fails.
+            let _alone = Lock::wait(&path.with_extension("lock"), Hold::Exclusive)?;
+            let make = |connection: &mut Connection| {
+                connection.pragma_update(None, "journal_mode", "wal")?;
+                schema::migrate(connection)
+            };
+            make(&mut self.connection).context("make manifest", &path)?;
+        }
+        match version {
             Version::Newer(number) => Err(Error::failure(format!(
                 "the manifest `{}` was written by a newer vrift (version {number})",
                 path.display()

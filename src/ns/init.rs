@@ -98,6 +98,9 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
     rustix::process::umask(rustix::fs::Mode::from(0o022));
     // away from the caller's terminal and process group: a signal to either is not for init
     let _ = rustix::process::setsid();
+    // first of all the launcher's own end of the connection: held here too, its death
+    // would never be seen
+    close_others(&prepared.keep);
     if !(prepared.wait_for_start && is_mapped(prepared)?) {
         prepared.maps.write().map_err(|(errno, detail)| at(STEP_MAPS, detail)(errno))?;
     }
@@ -112,7 +115,7 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
 
     rustix::process::chdir(c"/").map_err(at(STEP_DETACH, "chdir"))?;
     sys::become_stdio(prepared.null.as_fd());
-    close_others(&prepared.keep);
+    sys::close(prepared.null.as_raw_fd());
     let limit = raise_descriptor_limit();
     let child_signals = sys::signalfd(libc::SIGCHLD).map_err(at(STEP_DETACH, "signalfd"))?;
     let pidfd =

@@ -93,7 +93,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     // out of inotify instances: no watch, and the leaver learns of no unmount (rule 2)
     let flags = rustix::fs::inotify::CreateFlags::CLOEXEC | rustix::fs::inotify::CreateFlags::NONBLOCK;
     let inotify = opening.plan.watches().then(|| rustix::fs::inotify::init(flags).ok()).flatten();
-    let ours = [listener.as_fd(), theirs.as_fd(), opening.lock];
+    let ours = [listener.as_fd(), theirs.as_fd(), opening.lock, null.as_fd()];
     let all = opening
         .keep
         .iter()

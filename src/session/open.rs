@@ -97,7 +97,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
     }
     let (project, ready) = base::ready(project, options.workspace)?;
-    let name = session_name();
+    let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
     let record = Record {
         session: name.clone(),
@@ -145,8 +145,8 @@ fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, V
             Ok(Some(record)) if record.workspace != workspace => {}
             Ok(_) if pending.iter().any(|row| row.staging == session) => {}
             Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
+            _ if take_in::put_away_untouched(&project, workspace, &session)? => {}
             Ok(Some(_)) => orphans.push(session),
-            // Another workspace's may just be being made: it has no record yet.
             Ok(None) | Err(_) => {}
         }
     }
@@ -302,11 +302,6 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 
 fn is_session_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-fn session_name() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    format!("s{:x}-{:x}", now.as_micros(), std::process::id())
 }
 
 fn write_name(lock: &Lock, name: &str, path: &Path) -> Result<()> {

@@ -24,6 +24,8 @@ pub struct Place {
     /// `STORE/projects/<id>`.
     pub dir: PathBuf,
     pub store: Store,
+    /// Device and inode that `root` had when this command began.
+    identity: (u64, u64),
 }
 
 /// A place with its manifest open.
@@ -82,14 +84,10 @@ impl Project {
             }
         }
         let manifest = Manifest::open(&dir)?;
-        let place = Place { root, dir, store };
+        let metadata = root.metadata().context("stat", &root)?;
+        let place = Place { root, dir, store, identity: (metadata.dev(), metadata.ino()) };
         let project = Self { place, manifest, registered_now: register };
-        if register {
-            project.record_identity()?;
-            project.manifest.create_workspace(MAIN)?;
-        } else {
-            project.check_identity()?;
-        }
+        project.check_identity()?;
         Ok(project)
     }
 
@@ -98,12 +96,15 @@ impl Project {
         self.place
     }
 
-    fn record_identity(&self) -> Result<()> {
-        let metadata = self.root.metadata().context("stat", &self.root)?;
+    /// Registers the project, all of it or nothing: whoever finds a manifest without a
+    /// path finishes what another process has just begun, or was killed in.
+    fn register(&self) -> Result<()> {
+        let (device, inode) = self.identity;
         self.manifest.transaction(|manifest| {
             manifest.set_meta("path", self.root.as_os_str().as_bytes())?;
-            manifest.set_meta("inode", metadata.ino().to_string().as_bytes())?;
-            manifest.set_meta("device", metadata.dev().to_string().as_bytes())
+            manifest.set_meta("inode", inode.to_string().as_bytes())?;
+            manifest.set_meta("device", device.to_string().as_bytes())?;
+            manifest.create_workspace(MAIN).map(drop)
         })
     }
 
@@ -111,19 +112,18 @@ impl Project {
     /// for the old one.
     fn check_identity(&self) -> Result<()> {
         let Some(path) = self.manifest.meta("path")? else {
-            return self.record_identity(); // registration was cut short
+            return self.register();
         };
         let known = PathBuf::from(std::ffi::OsString::from_vec(path));
         if known != self.root {
             let message = format!("two paths have one name in the store: `{}`", known.display());
             return Err(Error::new(Kind::Corrupt, message));
         }
-        let metadata = self.root.metadata().context("stat", &self.root)?;
         let same = |key: &str, number: u64| -> Result<bool> {
             Ok(self.manifest.meta(key)?.is_none_or(|value| value == number.to_string().as_bytes()))
         };
         // The device's number may change at boot; the directory's inode does not.
-        if !same("inode", metadata.ino())? {
+        if !same("inode", self.identity.1)? {
             return Err(self.replaced());
         }
         Ok(())
@@ -147,7 +147,13 @@ impl Place {
         let root = self.store.root();
         let store = Store::open(root)?
             .ok_or_else(|| Error::failure(format!("the store `{}` is gone", root.display())))?;
-        Ok(Self { root: self.root.clone(), dir: self.dir.clone(), store })
+        Ok(Self { root: self.root.clone(), dir: self.dir.clone(), store, identity: self.identity })
+    }
+
+    /// False when the directory was renamed, replaced or removed since this command
+    /// began: the view is at its old path, and outside of it nothing is (rule 21).
+    pub fn is_where_it_was(&self) -> bool {
+        self.root.metadata().is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.identity)
     }
 
     /// Opens the manifest again.
@@ -158,6 +164,11 @@ impl Place {
 
     pub fn host_lock(&self) -> PathBuf {
         self.dir.join("host.lock")
+    }
+
+    /// Held exclusively from the walk of the host directory to the commit of what it saw.
+    pub fn sync_lock(&self) -> PathBuf {
+        self.dir.join("sync.lock")
     }
 
     pub fn base_path(&self, base: i64) -> PathBuf {

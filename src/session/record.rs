@@ -69,6 +69,17 @@ impl Record {
     }
 }
 
+/// A name that no other session has; it tells the workspace even without a record.
+pub fn session_name(workspace: i64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!("s{:x}-{:x}-w{workspace}", now.as_micros(), std::process::id())
+}
+
+/// Whether a session's name is one of this workspace's.
+pub fn is_of(session: &str, workspace: i64) -> bool {
+    session.ends_with(&format!("-w{workspace}"))
+}
+
 /// Notes that nobody can write to this session's upper any more.
 pub fn mark_closed(dir: &Path) -> Result<()> {
     let path = dir.join(CLOSED);
@@ -94,6 +105,12 @@ pub fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_tells_its_workspace() {
+        assert!(is_of(&session_name(1), 1));
+        assert!(!is_of(&session_name(11), 1));
+    }
 
     #[test]
     fn a_record_comes_back_and_broken_ones_are_errors() {

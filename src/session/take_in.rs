@@ -19,13 +19,13 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::base::bring_to_head;
-use super::project::Project;
+use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::staging;
 use crate::cas::publish::Stored;
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::merge::{NoText, Side, merge};
 use crate::manifest::node::Content;
@@ -85,6 +85,25 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
         take_in_as_owner(&project, &staging, &record, trust)
     })?;
     Ok((place.open()?, taken))
+}
+
+/// Removes the staging of a session of `workspace` that ended without writing anything,
+/// or was never opened. False: it holds something, or belongs to another workspace.
+pub fn put_away_untouched(place: &Place, workspace: i64, session: &str) -> Result<bool> {
+    let staging = place.staging().join(session);
+    let empty = match Record::read(&staging) {
+        Ok(Some(record)) => record.workspace == workspace && untouched(&staging, &record)?,
+        // Cut short before its record was whole. Another workspace's may be in the making.
+        Ok(None) | Err(_) => {
+            let upper = staging.join("upper");
+            record::is_of(session, workspace)
+                && (upper.symlink_metadata().is_err() || upper::is_empty(&upper).unwrap_or(false))
+        }
+    };
+    if empty {
+        staging::remove(&staging)?;
+    }
+    Ok(empty)
 }
 
 /// Cheap: the upper is empty, and its root has the metadata that the session began with.
@@ -213,9 +232,7 @@ pub fn finish_pending(project: &Project, workspace: i64, name: &str) -> Result<(
     for row in pending {
         let staging = project.staging().join(&row.staging);
         if staging.symlink_metadata().is_ok() {
-            // Objects that were linked and not settled are found by publishing again.
-            let token = project.store.publishing()?;
-            resettle(&project.store, &token, &staging)?;
+            resettle(&project.store, &staging)?;
         }
         put_away(project, row.id, name, &staging)?;
     }
@@ -229,18 +246,18 @@ fn put_away(project: &Project, row: i64, workspace: &str, staging: &Path) -> Res
     project.manifest.remove_pending(row)
 }
 
-/// Settles every object that shares its inode with a staged file.
-fn resettle(store: &Store, token: &Publishing, staging: &Path) -> Result<()> {
+/// Settles every object that shares its inode with a staged file. Nothing is published:
+/// whoever has a staged file open could change the object later (rule 2), and all that
+/// the head names is there already.
+fn resettle(store: &Store, staging: &Path) -> Result<()> {
     let settle = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
-        let stored = publish(store, token, (dir, name), stat, Trust::Closed)?;
-        if stored.size > 0 {
-            let object = store.open_object(&stored.digest)?;
-            let ino = crate::os::dir::stat_fd(&object).context("stat object of", dir.join(name))?.ino;
-            if ino == stat.ino {
-                store.settle(&stored.digest)?;
-            }
+        let path = dir.join(name);
+        let file = dir.open_file(name)?;
+        let hashed = store.hash_staged(file.as_fd(), (stat.size, stat.blocks), &path)?;
+        if stat.size > 0 && stat.nlink > 1 && store.is_object(&hashed.digest, stat.ino)? {
+            store.settle(&hashed.digest)?;
         }
-        Ok(Content { digest: stored.digest, size: stored.size, sparse: stored.sparse })
+        Ok(Content { digest: hashed.digest, size: hashed.size, sparse: hashed.sparse })
     };
     let upper = staging.join("upper");
     if upper.symlink_metadata().is_ok() {

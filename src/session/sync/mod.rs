@@ -10,6 +10,7 @@ pub mod class;
 mod tracked;
 mod walk;
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::manifest::dir::read_root;
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{Cause, Workspace};
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
@@ -60,6 +62,8 @@ pub struct Options {
 pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter) -> Result<Report> {
     let host = project.host_lock();
     let _host = Lock::wait(&host, Hold::Shared)?;
+    // Of two walks at once the older one could be recorded last, with the newer one's stamps.
+    let _alone = Lock::wait(&project.sync_lock(), Hold::Exclusive)?;
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let first = manifest.known_workspace(workspace)?.head.is_none();
@@ -78,11 +82,11 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         },
     )?;
     let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
-    if !first && !options.accept_deletions {
-        refuse_mass_deletion(&walked, stamps.values().map(|stamps| stamps.iter().count()).sum(), project)?;
-    }
     let newly_own: Vec<Vec<u8>> = newly_own(&walked.own, &stamps).into_iter().map(<[u8]>::to_vec).collect();
-    if !first && nothing_to_do(project, workspace, &walked, stamps.len())? {
+    if !first && !options.accept_deletions {
+        refuse_mass_deletion(&walked, expected(&stamps, &newly_own), project)?;
+    }
+    if !first && nothing_to_do(project, workspace, &walked, &stamps)? {
         report.left_out = walked.left_out;
         return Ok(report);
     }
@@ -138,15 +142,35 @@ fn take_over(
     Ok(merged.root)
 }
 
-/// True when every directory is as stamped, none is gone, and the root's own metadata
-/// is what was taken over.
-fn nothing_to_do(project: &Project, workspace: &str, walked: &Walked, stamped: usize) -> Result<bool> {
+/// True when every directory is as stamped, none is gone, and the workspace took over
+/// what is stamped: that tree, and the root's own metadata.
+fn nothing_to_do(
+    project: &Project,
+    workspace: &str,
+    walked: &Walked,
+    stamps: &HashMap<Vec<u8>, Stamps>,
+) -> Result<bool> {
     let manifest = &project.manifest;
-    if stamped != walked.dirs.len() || walked.dirs.iter().any(|dir| dir.listing.is_some()) {
+    if stamps.len() != walked.dirs.len() || walked.dirs.iter().any(|dir| dir.listing.is_some()) {
         return Ok(false);
     }
     let Some(base) = manifest.known_workspace(workspace)?.host_base else { return Ok(false) };
-    Ok(read_root(manifest, &base)?.meta == walked.root)
+    let base = read_root(manifest, &base)?;
+    let stamped = stamps.get(&b""[..]).map(|stamps| stamps.tree);
+    Ok(base.meta == walked.root && base.tree() == stamped)
+}
+
+/// How many names the walk should find again: all that are stamped, but for those of
+/// directories that have become `own` since, which it does not look at.
+fn expected(stamps: &HashMap<Vec<u8>, Stamps>, newly_own: &[Vec<u8>]) -> usize {
+    let own: HashSet<&[u8]> = newly_own.iter().map(Vec::as_slice).collect();
+    let passed_over = |dir: &[u8]| {
+        own.contains(dir)
+            || dir.iter().enumerate().any(|(at, &byte)| byte == b'/' && own.contains(&dir[..at]))
+    };
+    let followed = stamps.iter().filter(|(dir, _)| own.is_empty() || !passed_over(dir));
+    let names: usize = followed.map(|(_, stamps)| stamps.iter().count()).sum();
+    names - own.len().min(names)
 }
 
 /// An unmounted or emptied directory must not empty the workspace (rule 18).

@@ -139,7 +139,7 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
 /// A directory that was seen and cannot be opened.
 fn not_opened(gathered: &Mutex<Gathered>, path: Vec<u8>, error: Error) -> Result<()> {
     // It vanished, or turned into something else: the next walk sees it.
-    if [libc::ENOENT, libc::ENOTDIR, libc::ELOOP].iter().any(|&errno| error.is(errno)) {
+    if has_moved(&error) {
         let (dir, name) = split(&path);
         lock(gathered).gone.insert((dir.to_vec(), name.to_vec()));
         return Ok(());
@@ -164,7 +164,16 @@ impl Walk<'_> {
         own: bool,
         mut rules: Option<Arc<Rules>>,
     ) -> Result<()> {
-        let names = dir.names()?;
+        let names = match dir.names() {
+            Ok(names) => names,
+            Err(error) if has_moved(&error) && !path.is_empty() => {
+                // Removed after it was opened.
+                let (parent, name) = split(&path);
+                lock(gathered).gone.insert((parent.to_vec(), name.to_vec()));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         if let Some(outer) = &rules
             && !own
             && names.iter().any(|name| name.name.to_bytes() == b".gitignore")
@@ -180,6 +189,7 @@ impl Walk<'_> {
         let mut files = Vec::new();
         let mut left_out = Vec::new();
         let mut owned = Vec::new();
+        let mut vanished = Vec::new();
         let mut same = stamps.is_some();
         for name in &names {
             let bytes = name.name.to_bytes();
@@ -188,14 +198,17 @@ impl Walk<'_> {
             }
             let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
             let inner = join(&path, bytes);
+            // A mount point is shown as on the host, whatever git says of it.
             if stat.kind == FileType::Directory
+                && stat.dev == dev
                 && !own
                 && self.classes.of_directory(rules.as_ref(), &inner) == Class::Own
             {
                 owned.push(inner.clone());
-                if self.take_own && stat.dev == dev {
+                if self.take_own {
                     // Its entry goes with its tree; it has no stamp.
-                    listing.fresh.push(self.other(&dir, &name.name, &stat)?);
+                    let Some(fresh) = self.other(&dir, &name.name, &stat)? else { continue };
+                    listing.fresh.push(fresh);
                     walked.subdirs.push(bytes.to_vec());
                     let (parent, name) = (dir.clone(), name.name.clone());
                     jobs.give(Item::Dir { parent, name, path: inner, own: true, rules: None });
@@ -221,7 +234,10 @@ impl Walk<'_> {
             same = false;
             match stat.kind {
                 FileType::RegularFile => files.push((name.name.clone(), stat)),
-                _ => listing.fresh.push(self.other(&dir, &name.name, &stat)?),
+                _ => match self.other(&dir, &name.name, &stat)? {
+                    Some(fresh) => listing.fresh.push(fresh),
+                    None => vanished.push((path.clone(), bytes.to_vec())),
+                },
             }
         }
         same &= known.count == seen.len();
@@ -235,6 +251,7 @@ impl Walk<'_> {
         gathered.walked.still_there += known.found;
         gathered.walked.left_out.extend(left_out);
         gathered.walked.own.extend(owned);
+        gathered.gone.extend(vanished);
         if walked.listing.is_some() {
             gathered.pending.insert(path, seen);
         }
@@ -242,27 +259,32 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A directory, symbolic link or FIFO.
-    fn other(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Fresh> {
+    /// A directory, symbolic link or FIFO. `None`: it is gone, or something else by now.
+    fn other(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Option<Fresh>> {
         let mut meta = Meta { mode: stat.mode, mtime: time(stat.mtime), xattrs: Xattrs::new() };
         let kind = match stat.kind {
             FileType::Directory => {
                 match dir.child(name) {
                     Ok(child) => meta = meta_of(&child, stat)?,
                     Err(error) if error.is(libc::EACCES) => {}
+                    Err(error) if has_moved(&error) => return Ok(None),
                     Err(error) => return Err(error),
                 }
                 Kind::Dir(UNKNOWN)
             }
             FileType::Symlink => {
                 meta.mode = 0o777;
-                Kind::Symlink(dir.read_link(name)?)
+                match dir.read_link(name) {
+                    Ok(target) => Kind::Symlink(target),
+                    Err(error) if has_moved(&error) => return Ok(None),
+                    Err(error) => return Err(error),
+                }
             }
             _ => Kind::Fifo,
         };
         let nlink = if stat.kind == FileType::Directory { 1 } else { stat.nlink };
         let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind };
-        Ok(Fresh { entry, ino: stat.ino, nlink })
+        Ok(Some(Fresh { entry, ino: stat.ino, nlink }))
     }
 
     /// Reads files into the store.
@@ -386,6 +408,12 @@ impl<'a> Known<'a> {
         self.found += usize::from(known.is_some());
         known == Some(*stamp)
     }
+}
+
+/// What opening a name answers that was removed or replaced after it was listed.
+fn has_moved(error: &Error) -> bool {
+    // EINVAL is readlink's answer for what is no link any more.
+    [libc::ENOENT, libc::ENOTDIR, libc::ELOOP, libc::EINVAL].iter().any(|&errno| error.is(errno))
 }
 
 /// Why a kind is not taken in (rule 5).
