@@ -21,6 +21,7 @@ use crate::os::early;
 
 use super::command::{Command, Image};
 use super::exec::{self, Settings, Stage};
+use super::filter;
 use super::link::{self, Link};
 use super::signals::Signals;
 use super::sys::{self, Forked};
@@ -48,6 +49,7 @@ pub(super) fn run(link: &Link, command: &Command) -> Result<Running> {
         socket: link.socket(),
         early: early::state(),
         caught: &caught,
+        has_terminal: filter::is_needed(terminal.is_some()),
         is_root: rustix::process::geteuid().is_root(),
     };
 

@@ -93,6 +93,15 @@ pub fn runs(session_dir: &Path) -> Result<Vec<Run>> {
     Ok(reply.text.chunks_exact(8).map(run).collect())
 }
 
+/// Ends the command of a launcher, or of every one (`None`): SIGTERM, two seconds later
+/// SIGKILL. Their launchers take in what was written, as after any end. Returns how many
+/// commands were told; none when nobody listens.
+pub fn stop(session_dir: &Path, launcher: Option<i32>) -> Result<usize> {
+    let Some(socket) = dial(session_dir)? else { return Ok(0) };
+    let Some(reply) = ask(&socket, Request::Stop { launcher: launcher.unwrap_or(0) })? else { return Ok(0) };
+    Ok(usize::try_from(reply.numbers.0).unwrap_or(0))
+}
+
 impl Link {
     pub(super) fn opener(
         socket: OwnedFd,

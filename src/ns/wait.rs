@@ -42,16 +42,24 @@ pub struct Running {
     terminal: Option<Terminal>,
     is_stopped: bool,
     is_reaped: bool,
+    is_shell: bool,
 }
 
 impl Running {
     pub(super) fn new(pid: i32, signals: Option<Signals>, terminal: Option<Terminal>) -> Self {
-        Self { pid, signals, terminal, is_stopped: false, is_reaped: false }
+        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell: false }
     }
 
     /// The command's pid as seen from here.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// It is an interactive shell, which ignores SIGTERM: SIGHUP follows each.
+    #[must_use]
+    pub fn as_shell(mut self) -> Self {
+        self.is_shell = true;
+        self
     }
 
     /// Waits for its end; what other processes it left does not matter.
@@ -93,6 +101,11 @@ impl Running {
         for came in came.iter().filter(|came| !came.from_kernel) {
             if !matches!(came.signal, libc::SIGCHLD | libc::SIGCONT) {
                 let _ = sys::kill(self.pid, came.signal);
+            }
+            if self.is_shell && came.signal == libc::SIGTERM {
+                let _ = sys::kill(self.pid, libc::SIGHUP);
+                // one that stopped itself (`suspend`) would not notice
+                let _ = sys::kill(self.pid, libc::SIGCONT);
             }
         }
         let is_continued = came.iter().any(|came| came.signal == libc::SIGCONT);

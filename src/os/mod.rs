@@ -4,6 +4,7 @@ pub mod dir;
 pub mod early;
 pub mod lock;
 pub mod mkdir;
+pub mod passed;
 pub mod remove;
 pub mod userns;
 pub mod work;

@@ -14,21 +14,39 @@ pub struct Departure {
     pub place: Place,
     /// Names of processes that had to be ended.
     pub ended: Vec<String>,
-    /// `None`: others are still there.
+    /// `None`: others are still there, or all was discarded.
     pub taken: Option<Taken>,
+    /// `Some(true)`: something was written, and thrown away.
+    pub discarded: Option<bool>,
     /// Something outside may still write to what was written inside (rule 2).
     pub unconfirmed: bool,
 }
 
-/// Leaves; `wait`: what the command left running is waited for, not ended.
-pub fn leave(session: Session, wait: bool) -> Result<Departure> {
+/// How to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving {
+    /// What the command left running is waited for, not ended.
+    pub wait: bool,
+    /// What the session wrote is thrown away.
+    pub discard: bool,
+}
+
+pub fn leave(session: Session, leaving: Leaving) -> Result<Departure> {
     let Session { place, name, link, locks, .. } = session; // a joiner's lock is in its link
-    match link.leave(wait)? {
-        Left::OthersLive => Ok(Departure { place, ended: Vec::new(), taken: None, unconfirmed: false }),
+    let nothing =
+        |place| Departure { place, ended: vec![], taken: None, discarded: None, unconfirmed: false };
+    match link.leave(leaving.wait)? {
+        Left::OthersLive => Ok(nothing(place)),
         Left::Last { ended, unmounted } => {
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
+            let staging = place.staging().join(&name);
+            if leaving.discard {
+                let wrote = take_in::has_written(&staging)?;
+                take_in::discard(&staging)?;
+                return Ok(Departure { ended, discarded: Some(wrote), ..nothing(place) });
+            }
             if unmounted {
-                record::mark_closed(&place.staging().join(&name))?;
+                record::mark_closed(&staging)?;
             }
             // The base's lock must go before the fold takes it exclusively; the session's
             // stays until all is taken in.
@@ -36,7 +54,7 @@ pub fn leave(session: Session, wait: bool) -> Result<Departure> {
             let _session = locks.next();
             drop(locks);
             let taken = take_in::take_in(&place, &name, trust)?;
-            Ok(Departure { place, ended, taken: Some(taken), unconfirmed: !unmounted })
+            Ok(Departure { ended, taken: Some(taken), unconfirmed: !unmounted, ..nothing(place) })
         }
     }
 }

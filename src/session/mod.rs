@@ -15,9 +15,11 @@
 pub mod base;
 pub mod environment;
 pub mod leave;
+pub mod live;
 pub mod open;
 pub mod project;
 pub mod record;
 pub mod recover;
+pub mod shell;
 pub mod sync;
 pub mod take_in;

@@ -18,7 +18,7 @@ use super::record::{self, Record};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
 use crate::cas::Digest;
-use crate::error::{Context, Error, Result, quoted};
+use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
 use crate::manifest::node::Meta;
 use crate::ns::plan::{Cover, Plan, Step, c_path};
@@ -35,6 +35,8 @@ pub struct Options<'a> {
     pub workspace: &'a str,
     /// Take the host's edits over first.
     pub sync: bool,
+    /// What it writes may be dropped: nobody else may join.
+    pub alone: bool,
     pub meter: &'a Meter,
 }
 
@@ -69,6 +71,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             return open_new(project, workspace.id, options, lock);
         }
         if let Some(name) = read_name(&path)?
+            && may_join(&project.staging().join(&name), options)?
             && let Some(link) = ns::connect(&project.staging().join(&name))?
         {
             return Ok(Session {
@@ -89,6 +92,24 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A session whose writes may be dropped has one run: it is refused to all others while
+/// it lives, and never connected to.
+fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
+    let is_alone = record::is_alone(staging);
+    if !is_alone && !options.alone {
+        return Ok(true);
+    }
+    if ns::runs(staging)?.is_empty() {
+        return Ok(false);
+    }
+    let why = match is_alone {
+        true => "what it writes may be discarded, so nobody can join it",
+        false => "what both write could not be told apart, so it could not be discarded",
+    };
+    Err(Error::new(Kind::Busy, format!("workspace `{}` has a live run: {why}", options.workspace))
+        .with_hint("wait for it to end (vrift runs shows it), or end it: vrift stop"))
 }
 
 fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
@@ -113,6 +134,9 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         started: record::now_ms(),
     }
     .write(&staging)?;
+    if options.alone {
+        record::mark_alone(&staging)?;
+    }
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let place = project.close();
     let plan = plan(&place, options.workspace, &name, ready.base)?;
@@ -147,6 +171,7 @@ fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, V
         match Record::read(&dir) {
             Ok(Some(record)) if record.workspace != workspace => {}
             Ok(_) if pending.iter().any(|row| row.staging == session) => {}
+            Ok(Some(_)) if record::is_discarded(&dir) => take_in::discard(&dir)?,
             Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
             Ok(Some(_)) => orphans.push(session),
             // Another workspace's may just be being made: it has no record yet.
@@ -226,7 +251,9 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<
     )?;
     let submounts = submounts(&place.root)?;
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
-    let cover = Cover::new(place.store.root(), vec![(INSIDE.into(), inside.text().into_bytes())])?;
+    let mut files = super::shell::files();
+    files.push((INSIDE.into(), inside.text().into_bytes()));
+    let cover = Cover::new(place.store.root(), files)?;
     let mut steps = vec![Step::SlaveMounts];
     if !submounts.is_empty() {
         steps.push(Step::HoldSubmounts(submounts.clone()));

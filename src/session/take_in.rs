@@ -79,6 +79,25 @@ pub fn take_in(place: &Place, session: &str, trust: Trust) -> Result<Taken> {
     })
 }
 
+/// Removes a session's staging with all that was written. Cut short, what is left is
+/// marked, and the next command removes it.
+pub fn discard(staging: &Path) -> Result<()> {
+    super::record::mark_discarded(staging)?;
+    // what was written first: without it the rest is an empty session
+    for part in ["upper", "work"] {
+        remove_staging(&staging.join(part))?;
+    }
+    remove_staging(staging)
+}
+
+/// Whether a session wrote anything.
+pub fn has_written(staging: &Path) -> Result<bool> {
+    match Record::read(staging)? {
+        Some(record) => untouched(staging, &record).map(|untouched| !untouched),
+        None => Ok(false),
+    }
+}
+
 /// Cheap: the upper is empty and its root has the metadata that the session began with.
 fn untouched(staging: &Path, record: &Record) -> Result<bool> {
     let upper = staging.join("upper");
