@@ -75,6 +75,7 @@ fn jobs_stop_and_go_on() {
     terminal.line("jobs; echo al''ive");
     terminal.expect("alive");
     terminal.line("fg");
+    terminal.expect("read x");
     terminal.line("input");
     terminal.expect("got input");
     terminal.line("sleep 0.5 &");
@@ -103,7 +104,11 @@ fn an_interrupt_reaches_the_command_and_neither_shell_nor_vrift() {
     terminal.expect(SIGN);
     terminal.line("echo status $?");
     terminal.expect("status 130");
+    terminal.expect(SIGN);
     terminal.send("\x03");
+    terminal.expect("^C");
+    terminal.expect(SIGN);
+    std::thread::sleep(std::time::Duration::from_millis(100));
     terminal.line("exit 0");
     assert_eq!(terminal.wait().code(), Some(0));
 }
@@ -113,7 +118,7 @@ fn exec_is_interrupted_stopped_and_continued_from_a_shell_outside() {
     needs_sessions!();
     let world = World::new();
     let mut outer = with_world(&world, "/bin/bash");
-    outer.args(["--norc", "-i"]).env("PS1", "out> ");
+    outer.args(["--norc", "-i"]).env("PS1", "out> ").env("SHELL", "/bin/bash");
     let mut terminal = Terminal::start(&mut outer);
     terminal.expect("out> ");
     let vrift = env!("CARGO_BIN_EXE_vrift");
@@ -131,7 +136,16 @@ fn exec_is_interrupted_stopped_and_continued_from_a_shell_outside() {
     terminal.line("echo status $?");
     terminal.expect("status 130");
     terminal.line(&format!("{vrift} enter"));
-    terminal.line("exit 3");
+    terminal.expect(SIGN);
+    terminal.line("suspend");
+    terminal.expect("Stopped");
+    terminal.expect("out> ");
+    terminal.line("echo out''side; fg");
+    terminal.expect("outside");
+    terminal.expect("enter");
+    terminal.line("echo $VRIFT_WORKSPACE si''de; exit 3");
+    terminal.expect("main side");
+    terminal.expect("out> ");
     terminal.line("echo status $?");
     terminal.expect("status 3");
     terminal.line("exit");

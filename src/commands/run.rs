@@ -86,9 +86,12 @@ fn command(session: &Session, job: Job, cwd: &Path, events: &Events<'_>) -> Resu
     environment::set_pwd(&mut env, cwd);
     // who asks for the end gets it, and what was written is taken in nevertheless
     ns::hold_until_exit();
-    let running = session.link.run(&Command { argv: job.argv, env, cwd: cwd.to_path_buf() })?;
+    let command = Command { argv: job.argv, env, cwd: cwd.to_path_buf() };
+    let running = match job.is_shell {
+        true => session.link.run_shell(&command),
+        false => session.link.run(&command),
+    }?;
     events.send("started", json!({ "pid": running.pid() }));
-    let running = if job.is_shell { running.as_shell() } else { running };
     let exit = running.wait()?;
     let signal = match exit {
         Exit::Signal(signal) => Some(signal),

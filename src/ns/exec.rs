@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
@@ -64,6 +64,8 @@ pub(super) struct Settings<'a> {
     pub(super) early: Early,
     /// Signals whose handlers are ours, and whether our caller ignored them.
     pub(super) caught: &'a [(i32, bool)],
+    /// It is to lead a process group, which becomes the foreground one of this terminal if there is one.
+    pub(super) group: Option<Option<BorrowedFd<'a>>>,
     /// It gets a terminal.
     pub(super) has_terminal: bool,
     pub(super) is_root: bool,
@@ -89,6 +91,15 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
     rustix::thread::set_no_new_privs(true).map_err(at(Stage::Privileges))?;
     let keep = if settings.is_root { ROOT_KEEPS } else { 0 };
     sys::limit_capabilities(keep).map_err(at(Stage::Privileges))?;
+    if let Some(terminal) = settings.group {
+        // A shell whose group's number is not known in here would take that number, 0,
+        // for what it has to give the terminal back to (dash fails at that).
+        let _ = rustix::process::setpgid(None, None);
+        if let Some(terminal) = terminal {
+            // SIGTTOU is blocked
+            let _ = rustix::termios::tcsetpgrp(terminal, rustix::process::getpid());
+        }
+    }
     if settings.has_terminal {
         filter::refuse_typing().map_err(at(Stage::Privileges))?;
     }

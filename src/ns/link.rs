@@ -128,7 +128,13 @@ impl Link {
     /// # Errors
     /// `NotFound` and `NotExecutable` as a shell tells them apart; else what failed.
     pub fn run(&self, command: &Command) -> Result<Running> {
-        join::run(self, command)
+        join::run(self, command, false)
+    }
+
+    /// The same for an interactive shell: it leads a process group of its own, in the
+    /// terminal's foreground if we were, and SIGTERM to us reaches it as SIGHUP too.
+    pub fn run_shell(&self, command: &Command) -> Result<Running> {
+        join::run(self, command, true)
     }
 
     pub(super) fn socket(&self) -> &OwnedFd {

@@ -42,24 +42,23 @@ pub struct Running {
     terminal: Option<Terminal>,
     is_stopped: bool,
     is_reaped: bool,
+    /// An interactive shell, which ignores SIGTERM: SIGHUP follows each.
     is_shell: bool,
 }
 
 impl Running {
-    pub(super) fn new(pid: i32, signals: Option<Signals>, terminal: Option<Terminal>) -> Self {
-        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell: false }
+    pub(super) fn new(
+        pid: i32,
+        signals: Option<Signals>,
+        terminal: Option<Terminal>,
+        is_shell: bool,
+    ) -> Self {
+        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell }
     }
 
     /// The command's pid as seen from here.
     pub fn pid(&self) -> i32 {
         self.pid
-    }
-
-    /// It is an interactive shell, which ignores SIGTERM: SIGHUP follows each.
-    #[must_use]
-    pub fn as_shell(mut self) -> Self {
-        self.is_shell = true;
-        self
     }
 
     /// Waits for its end; what other processes it left does not matter.
@@ -118,6 +117,9 @@ impl Running {
             }
             if self.is_stopped {
                 self.is_stopped = false;
+                if let Some(terminal) = &self.terminal {
+                    terminal.hand_over(pid);
+                }
                 let _ = sys::kill(self.pid, libc::SIGCONT);
             }
         } else if has_stopped {

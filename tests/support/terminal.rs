@@ -54,7 +54,7 @@ impl Terminal {
                 // EIO: the last process that had it open has gone
                 let length = reader.read(&mut buffer).unwrap_or(0);
                 let (output, changed) = &*sink;
-                let mut output = output.lock().unwrap();
+                let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 output.bytes.extend_from_slice(&buffer[..length]);
                 output.ended = length == 0;
                 changed.notify_all();
@@ -87,7 +87,7 @@ impl Terminal {
     #[track_caller]
     pub fn expect(&self, text: &str) -> String {
         let (output, changed) = &*self.output;
-        let mut output = output.lock().unwrap();
+        let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let began = Instant::now();
         loop {
             let fresh = &output.bytes[output.seen..];
@@ -105,7 +105,10 @@ impl Terminal {
 
     /// Everything that came out so far.
     pub fn all(&self) -> String {
-        String::from_utf8_lossy(&self.output.0.lock().unwrap().bytes).into_owned()
+        String::from_utf8_lossy(
+            &self.output.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bytes,
+        )
+        .into_owned()
     }
 
     /// The end of the command.
