@@ -348,3 +348,77 @@ fn nothing_can_be_typed_into_a_passed_terminal() {
         );
     }
 }
+
+#[test]
+fn who_ends_vrift_or_closes_the_terminal_ends_the_shell_and_all_is_taken_in() {
+    needs_sessions!();
+    for closes in [false, true] {
+        let world = World::new();
+        let mut terminal = bash(&world);
+        terminal.line("echo kept > kept; echo wri''tten");
+        terminal.expect("written");
+        if closes {
+            terminal.hang_up();
+        } else {
+            let pid = rustix::process::Pid::from_child(&terminal.child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        }
+        let status = terminal.wait().code();
+        // a closed terminal is a signal and an end of input, and bash may see either first
+        assert!(status == Some(129) || (closes && status == Some(0)), "closed: {closes}, {status:?}");
+        let ran = world.sh("cat kept");
+        assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("kept\n", ""));
+        assert!(world.staging().is_empty());
+    }
+}
+
+#[test]
+fn a_shell_in_the_background_waits_for_the_foreground() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("../home/.bashrc", "PS1='ready> '\n");
+    let mut outer = with_world(&world, "/bin/bash");
+    outer.args(["--norc", "-i"]).env("PS1", "out> ").env("SHELL", "/bin/bash");
+    let mut terminal = Terminal::start(&mut outer);
+    terminal.expect("out> ");
+    terminal.line(&format!(
+        "{} exec true; {} enter & sleep 1",
+        env!("CARGO_BIN_EXE_vrift"),
+        env!("CARGO_BIN_EXE_vrift")
+    ));
+    terminal.expect("taken in");
+    terminal.expect("out> ");
+    terminal.line("echo min''e; jobs");
+    terminal.expect("mine");
+    terminal.expect("Stopped");
+    terminal.line("fg");
+    terminal.expect(SIGN);
+    terminal.line("echo $VRIFT_WORKSPACE si''de; exit 8");
+    terminal.expect("main side");
+    terminal.expect("out> ");
+    terminal.line("echo status $?");
+    terminal.expect("status 8");
+    terminal.line("exit");
+    terminal.wait();
+}
+
+#[test]
+fn a_run_that_was_stopped_by_a_key_can_be_ended() {
+    needs_sessions!();
+    let world = World::new();
+    let mut outer = with_world(&world, "/bin/bash");
+    outer.args(["--norc", "-i"]).env("PS1", "out> ");
+    let mut terminal = Terminal::start(&mut outer);
+    terminal.expect("out> ");
+    let vrift = env!("CARGO_BIN_EXE_vrift");
+    terminal.line(&format!("{vrift} exec -- sh -c 'echo kept > kept; echo wor''king; sleep 100'"));
+    terminal.expect("working");
+    terminal.send("\x1a");
+    terminal.expect("Stopped");
+    terminal.expect("out> ");
+    world.run(["stop", "-w", "main"]).ok();
+    assert!(world.staging().is_empty());
+    assert_eq!(world.sh("cat kept").ok(), "kept\n");
+    terminal.line("exit");
+    terminal.wait();
+}

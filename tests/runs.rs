@@ -112,6 +112,23 @@ fn all_of_a_workspace_is_stopped_even_what_does_not_listen() {
     assert_eq!(world.run(["stop"]).code(), 2);
 }
 
+#[test]
+fn a_run_that_waits_for_its_background_is_stopped() {
+    needs_sessions!();
+    let world = World::new();
+    let mut command = world.vrift();
+    command.args(["exec", "--wait", "sh", "-c", "sleep 100 > /dev/null 2>&1 & echo x > x; echo ready"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    world.run(["stop", &child.id().to_string()]).ok();
+    let ran = finish(child);
+    assert!(ran.stderr().contains("ended what was left running: sleep"), "{}", ran.stderr());
+    ran.ok();
+    assert_eq!(world.sh("cat x").ok(), "x\n");
+}
+
 /// The events of a run, from `--status-fd 3` of a shell.
 fn events(world: &World, options: &str, command: &str) -> (Vec<Value>, Ran) {
     let vrift = env!("CARGO_BIN_EXE_vrift");

@@ -33,6 +33,10 @@ fn run_inside(inside: &Inside, exec: Exec) -> Result<Status> {
         return Err(Error::failure("inside a run, what one command writes cannot be discarded by itself")
             .with_hint("leave the run first"));
     }
+    if exec.run.status_fd.is_some() {
+        // the command takes this process's place, so nobody would be left to tell its end
+        return Err(Error::failure("inside a run there is no --status-fd").with_hint("leave the run first"));
+    }
     let env = std::env::vars_os().collect();
     Err(ns::replace_this_process(&Command { argv: exec.command, env, cwd }))
 }

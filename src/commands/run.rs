@@ -58,7 +58,14 @@ pub fn run(
 
     let started = now_ms();
     let argv = words(&job.argv);
+    let is_shell = job.is_shell;
+    if is_shell {
+        printer.save_title();
+    }
     let ran = command(&session, job, &cwd, &events);
+    if is_shell {
+        printer.restore_title();
+    }
     let mut run = Run {
         workspace: session.workspace.clone(),
         session: session.name.clone(),
@@ -73,6 +80,9 @@ pub fn run(
     let discard = wanted.discard || (wanted.discard_on_failure && !succeeded);
     let departure = leave(session, Leaving { wait: wanted.wait, discard })?;
     report(&departure, &run.workspace, &events);
+    if discard && departure.discarded.is_none() {
+        events.warn("other runs take part in the session: what was written is not discarded");
+    }
     run.status = ran?.status();
     record_run(departure.place, &run)?;
     Ok(u8::try_from(run.status).unwrap_or(u8::MAX))

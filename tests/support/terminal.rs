@@ -18,6 +18,7 @@ struct Output {
     bytes: Vec<u8>,
     seen: usize,
     ended: bool,
+    hung_up: bool,
 }
 
 pub struct Terminal {
@@ -51,9 +52,19 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut buffer = [0u8; 4096];
             loop {
+                let (output, changed) = &*sink;
+                if output.lock().unwrap_or_else(std::sync::PoisonError::into_inner).hung_up {
+                    return;
+                }
+                if nix::poll::poll(
+                    &mut [nix::poll::PollFd::new(reader.as_fd(), nix::poll::PollFlags::POLLIN)],
+                    20u8,
+                ) == Ok(0)
+                {
+                    continue;
+                }
                 // EIO: the last process that had it open has gone
                 let length = reader.read(&mut buffer).unwrap_or(0);
-                let (output, changed) = &*sink;
                 let mut output = output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 output.bytes.extend_from_slice(&buffer[..length]);
                 output.ended = length == 0;
@@ -101,6 +112,13 @@ impl Terminal {
             assert!(began.elapsed() < PATIENCE, "no {text:?} in {:?}", shown());
             output = changed.wait_timeout(output, Duration::from_millis(200)).unwrap().0;
         }
+    }
+
+    /// Closes the terminal, as its window does.
+    pub fn hang_up(&mut self) {
+        self.output.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).hung_up = true;
+        std::thread::sleep(Duration::from_millis(60));
+        self.master = File::open("/dev/null").unwrap();
     }
 
     /// Everything that came out so far.
