@@ -245,6 +245,24 @@ fn zsh_shows_the_sign_and_the_users_own_files_are_read() {
 }
 
 #[test]
+fn a_zsh_theme_that_makes_the_prompt_each_time_has_the_sign_from_the_first_on() {
+    needs_sessions!();
+    if !there("/usr/bin/zsh") {
+        return;
+    }
+    let world = World::new();
+    world.write("../home/.zshrc", "theme() { PROMPT='mine> ' }\nprecmd_functions+=(theme)\n");
+    let mut terminal = Terminal::start(&mut enter(&world, "/usr/bin/zsh"));
+    terminal.expect("(vrift:main) mine> ");
+    terminal.line("echo fir''st");
+    terminal.expect("first");
+    terminal.expect("(vrift:main) mine> ");
+    terminal.line("echo $precmd_functions; exit 5");
+    terminal.expect("theme __vrift_prompt");
+    assert_eq!(terminal.wait().code(), Some(5));
+}
+
+#[test]
 fn fish_shows_the_sign_and_the_users_own_file_is_read() {
     needs_sessions!();
     if !there("/usr/bin/fish") {
@@ -302,6 +320,8 @@ fn a_directory_can_be_named_and_its_place_is_where_the_shell_starts() {
     let output = child.wait_with_output().unwrap();
     let expected = format!("{}\nfile\n", world.project.join("sub").display());
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    let plan = world.run(["enter", "--dry-run"]).ok();
+    assert!(plan.contains("overlay") && plan.contains("`.bashrc` `.zshenv` `.fish`"), "{plan}");
     let missing = world.run(["enter", "no-such-directory"]);
     assert!(missing.fails(125).contains("no-such-directory"));
 }

@@ -153,3 +153,21 @@ fn nohup_keeps_its_promise() {
     assert_eq!(outside(&world, script).stdout(), "lives\n0\n");
     assert_eq!(world.sh("cat up end").ok(), "up\nend\n");
 }
+
+#[test]
+fn pwd_is_kept_where_it_names_the_directory_and_put_right_where_not() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("sub/file", "x");
+    let link = world.path().join("link");
+    std::os::unix::fs::symlink(&world.project, &link).unwrap();
+    let show = |pwd: &std::path::Path, args: &[&str]| {
+        let mut command = world.vrift();
+        command.current_dir(&link).env("PWD", pwd).args(args);
+        Ran(command.args(["exec", "printenv", "PWD"]).output().unwrap()).ok()
+    };
+    assert_eq!(show(&link, &[]), format!("{}\n", link.display()));
+    let real = format!("{}\n", world.project.display());
+    assert_eq!(show(std::path::Path::new("/nowhere"), &[]), real);
+    assert_eq!(show(&link, &["-C", "sub"]), format!("{}\n", world.project.join("sub").display()));
+}

@@ -83,8 +83,10 @@ impl Terminal {
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Types a line.
+    /// Types a line, not faster than a person: what comes while a stopped command has not
+    /// yet left its read may be read by that.
     pub fn line(&mut self, text: &str) {
+        std::thread::sleep(Duration::from_millis(100));
         self.send(&format!("{text}\r"));
     }
 
