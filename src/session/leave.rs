@@ -31,6 +31,7 @@ pub struct Leaving {
     pub discard: bool,
 }
 
+/// Leaves; who is the last to leave takes in, or throws away.
 pub fn leave(session: Session, leaving: Leaving) -> Result<Departure> {
     let Session { place, name, link, locks, .. } = session; // a joiner's lock is in its link
     let nothing =
