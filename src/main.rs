@@ -7,7 +7,7 @@ use vrift::commands::{self, printer::Printer};
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let printer = Printer::new(cli.global.color, cli.global.quiet, cli.global.verbose);
-    let running = matches!(cli.verb, Some(Verb::Exec(_)));
+    let running = matches!(cli.verb, Some(Verb::Exec(_) | Verb::Enter(_)));
     commands::run(cli, &printer)
         .unwrap_or_else(|error| {
             printer.error(&error);

@@ -2,10 +2,15 @@
 
 pub mod bar;
 pub mod doctor;
+pub mod enter;
+pub mod events;
 pub mod exec;
 pub mod printer;
 pub mod recover;
+pub mod run;
+pub mod runs;
 pub mod status;
+pub mod stop;
 pub mod sync;
 
 use crate::cas::Store;
@@ -35,9 +40,12 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
             .map_err(|error| error.with_hint("-C takes an existing directory"))?;
     }
     match cli.verb {
+        Some(Verb::Enter(enter)) => enter::run(&cli.global, enter, printer),
         Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
         Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
+        Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
+        Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
         Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
         None => {
@@ -52,6 +60,7 @@ vrift runs commands in a private, writable view of a project.
 
   cd your-project
   vrift exec make        run a command; what it writes is kept, the directory stays as it is
+  vrift enter            the same for your shell
   vrift status           what the workspace has that the directory has not
   vrift doctor           check that this machine can do it
 
@@ -72,10 +81,15 @@ pub fn status_of(error: &Error, running: bool) -> Status {
 
 /// The project of the current directory; registered when it is not yet.
 fn project(global: &Global) -> Result<Project> {
+    project_here(global, global.directory.is_some())
+}
+
+/// The same; `named`: the user said which directory.
+fn project_here(global: &Global, named: bool) -> Result<Project> {
     let root = paths::store(global.store.as_deref())?;
     refuse_inside(&root)?;
     let here = current_directory()?;
-    Project::find_or_register(Store::open_or_create(&root)?, &here, global.directory.is_some())
+    Project::find_or_register(Store::open_or_create(&root)?, &here, named)
 }
 
 /// The registered project of the current directory.

@@ -79,6 +79,25 @@ impl Printer {
         paint(self.colour_out, tone, text)
     }
 
+    /// Puts the terminal's title aside before a shell sets its own.
+    pub fn save_title(&self) {
+        self.control("\x1b[22;2t");
+    }
+
+    /// Brings it back.
+    pub fn restore_title(&self) {
+        self.control("\x1b[23;2t");
+    }
+
+    /// xterm's control sequences (ctlseqs, "Window manipulation"), to terminals only.
+    fn control(&self, sequence: &str) {
+        let term = std::env::var_os("TERM").unwrap_or_default();
+        let plain = ["", "dumb", "linux"].iter().any(|name| term == *name);
+        if !plain && std::io::stderr().is_terminal() {
+            let _ = std::io::stderr().lock().write_all(sequence.as_bytes());
+        }
+    }
+
     pub fn is_quiet(&self) -> bool {
         self.quiet
     }

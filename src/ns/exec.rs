@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::os::early::Early;
 
 use super::command::{Command, Image};
+use super::filter;
 use super::sys::{self, Mask};
 use super::wire::Request;
 
@@ -61,8 +62,12 @@ pub(super) struct Settings<'a> {
     pub(super) pipe: &'a OwnedFd,
     pub(super) socket: &'a OwnedFd,
     pub(super) early: Early,
-    /// Signals whose handlers are ours.
-    pub(super) caught: &'a [i32],
+    /// Signals whose handlers are ours, and whether our caller ignored them.
+    pub(super) caught: &'a [(i32, bool)],
+    /// It is to lead a process group, which becomes the foreground one of this terminal if there is one.
+    pub(super) group: Option<Option<BorrowedFd<'a>>>,
+    /// It gets a terminal.
+    pub(super) has_terminal: bool,
     pub(super) is_root: bool,
 }
 
@@ -86,8 +91,20 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
     rustix::thread::set_no_new_privs(true).map_err(at(Stage::Privileges))?;
     let keep = if settings.is_root { ROOT_KEEPS } else { 0 };
     sys::limit_capabilities(keep).map_err(at(Stage::Privileges))?;
-    for &signal in settings.caught {
-        sys::set_disposition(signal, false);
+    if let Some(terminal) = settings.group {
+        // A shell whose group's number is not known in here would take that number, 0,
+        // for what it has to give the terminal back to (dash fails at that).
+        let _ = rustix::process::setpgid(None, None);
+        if let Some(terminal) = terminal {
+            // SIGTTOU is blocked
+            let _ = rustix::termios::tcsetpgrp(terminal, rustix::process::getpid());
+        }
+    }
+    if settings.has_terminal {
+        filter::refuse_typing().map_err(at(Stage::Privileges))?;
+    }
+    for &(signal, ignored) in settings.caught {
+        sys::set_disposition(signal, ignored);
     }
     sys::set_disposition(libc::SIGPIPE, settings.early.sigpipe_ignored);
     for (fd, _) in settings.early.closed.iter().enumerate().filter(|(_, closed)| **closed) {

@@ -267,6 +267,7 @@ impl Init<'_, '_> {
             Some(Request::Command { pid }) => self.note_command(place, pid),
             Some(Request::Leave { wait }) => self.leave(place, wait),
             Some(Request::Info) => self.tell_runs(place),
+            Some(Request::Stop { launcher }) => self.stop(place, launcher),
             // end of file, or somebody who does not know how to talk
             Some(Request::Start { .. }) | None => self.gone(place),
         }
@@ -348,14 +349,33 @@ impl Init<'_, '_> {
         if !self.prepared.table.others(place) {
             return self.begin_end();
         }
-        let kill_at = Some(sys::now_ms() + TERM_MS);
         for command in self.prepared.table.commands.iter_mut().flatten() {
             if command.connection == place {
-                let _ = rustix::process::pidfd_send_signal(&command.pidfd, Signal::TERM);
-                // a stopped command would not notice
-                let _ = rustix::process::pidfd_send_signal(&command.pidfd, Signal::CONT);
-                (command.kill_at, command.connection) = (kill_at, usize::MAX);
+                end(command);
+                command.connection = usize::MAX;
             }
+        }
+    }
+
+    /// Ends the command of a launcher, or all (0); their launchers leave as ever.
+    fn stop(&mut self, place: usize, launcher: i32) {
+        let mut told = 0;
+        let table = &mut self.prepared.table;
+        for command in table.commands.iter_mut().flatten() {
+            let its = table.connections.get(command.connection).and_then(Option::as_ref);
+            if launcher == 0 || its.is_some_and(|its| its.launcher == launcher) {
+                end(command);
+                told += 1;
+            }
+        }
+        let of_waiting = self.waiting().and_then(|at| self.prepared.table.connections.get(at)?.as_ref());
+        let ends_waiting = of_waiting.is_some_and(|its| launcher == 0 || its.launcher == launcher);
+        if let Some(Some(connection)) = self.prepared.table.connections.get(place) {
+            let numbers = (told + i32::from(ends_waiting), 0);
+            let _ = wire::reply(&connection.socket, Tag::Runs, numbers, &[], &[]);
+        }
+        if ends_waiting && matches!(self.phase, Phase::Open) {
+            self.begin_end();
         }
     }
 
@@ -413,4 +433,12 @@ impl Init<'_, '_> {
         }
         sys::exit(0)
     }
+}
+
+/// SIGTERM now, SIGKILL later.
+fn end(command: &mut Running) {
+    let _ = rustix::process::pidfd_send_signal(&command.pidfd, Signal::TERM);
+    // a stopped command would not notice
+    let _ = rustix::process::pidfd_send_signal(&command.pidfd, Signal::CONT);
+    command.kill_at = command.kill_at.or(Some(sys::now_ms() + TERM_MS));
 }

@@ -21,6 +21,7 @@ use crate::os::early;
 
 use super::command::{Command, Image};
 use super::exec::{self, Settings, Stage};
+use super::filter;
 use super::link::{self, Link};
 use super::signals::Signals;
 use super::sys::{self, Forked};
@@ -28,7 +29,7 @@ use super::terminal::Terminal;
 use super::trouble;
 use super::wait::Running;
 
-pub(super) fn run(link: &Link, command: &Command) -> Result<Running> {
+pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Running> {
     let mut image = Image::new(command)?;
     let (reader, writer) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
@@ -48,6 +49,8 @@ pub(super) fn run(link: &Link, command: &Command) -> Result<Running> {
         socket: link.socket(),
         early: early::state(),
         caught: &caught,
+        group: terminal.as_ref().filter(|_| is_shell).map(Terminal::for_group),
+        has_terminal: filter::is_needed(terminal.is_some()),
         is_root: rustix::process::geteuid().is_root(),
     };
 
@@ -64,7 +67,7 @@ pub(super) fn run(link: &Link, command: &Command) -> Result<Running> {
     let (started, failed) = listen(reader);
     link::reap(middle);
     match (started, failed) {
-        (Some(pid), None) => Ok(Running::new(pid, signals, terminal)),
+        (Some(pid), None) => Ok(Running::new(pid, signals, terminal, is_shell)),
         (started, failed) => {
             if let Some(pid) = started {
                 link::reap(pid);

@@ -93,6 +93,15 @@ pub fn runs(session_dir: &Path) -> Result<Vec<Run>> {
     Ok(reply.text.chunks_exact(8).map(run).collect())
 }
 
+/// Ends the command of a launcher, or of every one (`None`): SIGTERM, two seconds later
+/// SIGKILL. Their launchers take in what was written, as after any end. Returns how many
+/// commands were told; none when nobody listens.
+pub fn stop(session_dir: &Path, launcher: Option<i32>) -> Result<usize> {
+    let Some(socket) = dial(session_dir)? else { return Ok(0) };
+    let Some(reply) = ask(&socket, Request::Stop { launcher: launcher.unwrap_or(0) })? else { return Ok(0) };
+    Ok(usize::try_from(reply.numbers.0).unwrap_or(0))
+}
+
 impl Link {
     pub(super) fn opener(
         socket: OwnedFd,
@@ -119,7 +128,13 @@ impl Link {
     /// # Errors
     /// `NotFound` and `NotExecutable` as a shell tells them apart; else what failed.
     pub fn run(&self, command: &Command) -> Result<Running> {
-        join::run(self, command)
+        join::run(self, command, false)
+    }
+
+    /// The same for an interactive shell: it leads a process group of its own, in the
+    /// terminal's foreground if we were, and SIGTERM to us reaches it as SIGHUP too.
+    pub fn run_shell(&self, command: &Command) -> Result<Running> {
+        join::run(self, command, true)
     }
 
     pub(super) fn socket(&self) -> &OwnedFd {

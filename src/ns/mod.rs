@@ -23,18 +23,21 @@
 //! | command stopped alone | stopped | stops itself by SIGTSTP | – |
 //! | SIGCONT | continued if it stands | continued | – |
 //! | SIGKILL to the launcher | SIGTERM, 2 s later SIGKILL, from init | dies | ends if that was the last launcher |
+//! | `vrift stop` | SIGTERM, 2 s later SIGKILL, from init | takes in, as after any end | goes on |
 //! | the last launcher leaves | what is left: SIGTERM, 2 s later SIGKILL | names what was ended | ends |
+//! | SIGINT, SIGQUIT, SIGTERM, SIGHUP after the command's end | – | passed over: what was written is being taken in | – |
 //!
 //! | file | what |
 //! |---|---|
 //! | `plan`, `interpret` | what is done to the namespaces: data, and its execution |
 //! | `open`, `idmap`, `init`, `table`, `survivors` | the session's first process |
 //! | `link`, `wire` | a launcher's connection to it |
-//! | `command`, `join`, `exec` | a command gets inside |
+//! | `command`, `join`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
 
 mod command;
 mod exec;
+mod filter;
 mod idmap;
 mod init;
 mod interpret;
@@ -55,9 +58,10 @@ mod wire;
 
 pub use command::Command;
 pub use exec::replace_this_process;
-pub use link::{Left, Link, Run, connect, runs};
+pub use link::{Left, Link, Run, connect, runs, stop};
 pub use open::{Opening, open};
 pub use plan::{Cover, Plan, Step};
+pub use signals::{hold_until_exit, wake};
 pub use wait::{Exit, Running};
 
 /// Where init failed outside the plan; a plan's steps count from 0.

@@ -26,6 +26,8 @@ const CAUGHT: &[i32] = &[
     libc::SIGCHLD,
 ];
 
+/// Set once: handlers stay when they are not needed any more.
+static HELD: AtomicBool = AtomicBool::new(false);
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
@@ -86,9 +88,9 @@ impl Signals {
         Some(Self { reader, _writer: writer, before })
     }
 
-    /// The signals whose handlers are ours.
-    pub(super) fn caught(&self) -> Vec<i32> {
-        self.before.iter().map(|(signal, _)| *signal).collect()
+    /// The signals whose handlers are ours, and whether our caller ignored them.
+    pub(super) fn caught(&self) -> Vec<(i32, bool)> {
+        self.before.iter().map(|(signal, old)| (*signal, old.sa_sigaction == libc::SIG_IGN)).collect()
     }
 
     pub(super) fn fd(&self) -> i32 {
@@ -124,12 +126,26 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        for (signal, old) in &self.before {
+        PIPE.store(-1, SeqCst);
+        for (signal, old) in self.before.iter().filter(|_| !HELD.load(SeqCst)) {
             // SAFETY: puts back what sigaction returned.
             unsafe { libc::sigaction(*signal, old, std::ptr::null_mut()) };
         }
-        PIPE.store(-1, SeqCst);
         TAKEN.store(false, SeqCst);
+    }
+}
+
+/// From the end of the next command on, signals that we catch are passed over until
+/// this process exits: what the command wrote is being taken in, and who asks for the
+/// end gets it in a moment. Only SIGKILL cuts that short.
+pub fn hold_until_exit() {
+    HELD.store(true, SeqCst);
+}
+
+/// Continues a launcher that was stopped (^Z): what it waits for has ended.
+pub fn wake(launcher: i32) {
+    if launcher > 0 {
+        let _ = sys::kill(launcher, libc::SIGCONT);
     }
 }
 

@@ -42,11 +42,18 @@ pub struct Running {
     terminal: Option<Terminal>,
     is_stopped: bool,
     is_reaped: bool,
+    /// An interactive shell, which ignores SIGTERM: SIGHUP follows each.
+    is_shell: bool,
 }
 
 impl Running {
-    pub(super) fn new(pid: i32, signals: Option<Signals>, terminal: Option<Terminal>) -> Self {
-        Self { pid, signals, terminal, is_stopped: false, is_reaped: false }
+    pub(super) fn new(
+        pid: i32,
+        signals: Option<Signals>,
+        terminal: Option<Terminal>,
+        is_shell: bool,
+    ) -> Self {
+        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell }
     }
 
     /// The command's pid as seen from here.
@@ -94,6 +101,11 @@ impl Running {
             if !matches!(came.signal, libc::SIGCHLD | libc::SIGCONT) {
                 let _ = sys::kill(self.pid, came.signal);
             }
+            if self.is_shell && came.signal == libc::SIGTERM {
+                let _ = sys::kill(self.pid, libc::SIGHUP);
+                // one that stopped itself (`suspend`) would not notice
+                let _ = sys::kill(self.pid, libc::SIGCONT);
+            }
         }
         let is_continued = came.iter().any(|came| came.signal == libc::SIGCONT);
         let stops = rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
@@ -105,6 +117,9 @@ impl Running {
             }
             if self.is_stopped {
                 self.is_stopped = false;
+                if let Some(terminal) = &self.terminal {
+                    terminal.hand_over(pid);
+                }
                 let _ = sys::kill(self.pid, libc::SIGCONT);
             }
         } else if has_stopped {

@@ -6,6 +6,7 @@
 //!                   COMMAND pid    sent by the command itself before exec: its pid in the namespace
 //!                   LEAVE wait     answered by OTHERS, or by LAST when everything has ended
 //!                   INFO           answered by RUNS
+//!                   STOP pid       ends a launcher's command, or all (0); answered by RUNS, without pairs
 //! init ▶ launcher   WARNING* then READY or FAILED, on the opener's connection
 //!                   WELCOME · REFUSED · OTHERS · LAST count names · RUNS pairs
 //! ```
@@ -30,6 +31,7 @@ pub(super) enum Request {
     Command { pid: i32 },
     Leave { wait: bool },
     Info,
+    Stop { launcher: i32 },
 }
 
 /// Bytes of a request.
@@ -47,6 +49,7 @@ impl Request {
             Request::Command { pid } => (3, false, pid),
             Request::Leave { wait } => (4, wait, 0),
             Request::Info => (5, false, 0),
+            Request::Stop { launcher } => (6, false, launcher),
         };
         let [a, b, c, d] = number.to_ne_bytes();
         [tag, u8::from(flag), 0, 0, a, b, c, d]
@@ -61,6 +64,7 @@ impl Request {
             3 => Request::Command { pid },
             4 => Request::Leave { wait: flag },
             5 => Request::Info,
+            6 => Request::Stop { launcher: pid },
             _ => return None,
         })
     }
@@ -172,6 +176,7 @@ mod tests {
             Request::Command { pid: -1 },
             Request::Leave { wait: true },
             Request::Info,
+            Request::Stop { launcher: 12 },
         ] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }

@@ -7,6 +7,7 @@ pub mod early;
 pub mod link;
 pub mod lock;
 pub mod mkdir;
+pub mod passed;
 pub mod remove;
 pub mod userns;
 pub mod xattr;

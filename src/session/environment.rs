@@ -1,6 +1,7 @@
 //! The environment a command gets: the caller's, with a few words about where it is.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 /// The caller's environment with ours on top.
 pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
@@ -13,6 +14,19 @@ pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
         &[("core.checkStat", "minimal"), ("core.trustctime", "false")],
     );
     variables
+}
+
+/// PWD as it is, where it names `cwd` (by a link, perhaps), else `cwd`.
+pub fn set_pwd(variables: &mut Vec<(OsString, OsString)>, cwd: &Path) {
+    let names_it = |(name, value): &(OsString, OsString)| {
+        name == "PWD"
+            && Path::new(value).is_absolute()
+            && std::fs::canonicalize(value).is_ok_and(|dir| dir == cwd)
+    };
+    if !variables.iter().any(names_it) {
+        variables.retain(|(name, _)| name != "PWD");
+        variables.push(("PWD".into(), cwd.into()));
+    }
 }
 
 /// Appends to the configuration that git takes from the environment (git-config(1),

@@ -13,26 +13,45 @@ pub struct Departure {
     pub project: Project,
     /// Names of processes that had to be ended.
     pub ended: Vec<String>,
-    /// `None`: others are still there.
+    /// `None`: others are still there, or all was discarded.
     pub taken: Option<Taken>,
+    /// `Some(true)`: something was written, and thrown away.
+    pub discarded: Option<bool>,
     /// Something outside may still write to what was written inside (rule 2).
     pub unconfirmed: bool,
 }
 
-/// Leaves; `wait`: what the command left running is waited for, not ended.
-pub fn leave(session: Session, wait: bool) -> Result<Departure> {
+/// How to leave.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaving {
+    /// What the command left running is waited for, not ended.
+    pub wait: bool,
+    /// What the session wrote is thrown away.
+    pub discard: bool,
+}
+
+/// Leaves; who is the last to leave takes in, or throws away.
+pub fn leave(session: Session, leaving: Leaving) -> Result<Departure> {
     let Session { project, name, link, locks, .. } = session; // a joiner's lock is in its link
-    match link.leave(wait)? {
-        Left::OthersLive => Ok(Departure { project, ended: Vec::new(), taken: None, unconfirmed: false }),
+    let nothing =
+        |project| Departure { project, ended: vec![], taken: None, discarded: None, unconfirmed: false };
+    match link.leave(leaving.wait)? {
+        Left::OthersLive => Ok(nothing(project)),
         Left::Last { ended, unmounted } => {
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
+            if leaving.discard {
+                let staging = project.staging().join(&name);
+                let wrote = take_in::has_written(&staging)?;
+                take_in::discard(&staging)?;
+                return Ok(Departure { ended, discarded: Some(wrote), ..nothing(project) });
+            }
             // The base's lock must go before the fold takes it exclusively; the session's
             // stays until all is taken in.
             let mut locks = locks.into_iter();
             let _session = locks.next();
             drop(locks);
             let (project, taken) = take_in::take_in(project, &name, trust)?;
-            Ok(Departure { project, ended, taken: Some(taken), unconfirmed: !unmounted })
+            Ok(Departure { ended, taken: Some(taken), unconfirmed: !unmounted, ..nothing(project) })
         }
     }
 }

@@ -15,10 +15,12 @@
 pub mod base;
 pub mod environment;
 pub mod leave;
+pub mod live;
 pub mod open;
 pub mod project;
 pub mod record;
 pub mod recover;
+pub mod shell;
 pub mod staging;
 pub mod sync;
 pub mod take_in;

@@ -19,7 +19,7 @@ use super::record::{self, Record};
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
-use crate::error::{Context, Error, Result, quoted};
+use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
 use crate::ns::plan::{Cover, Plan, Step, c_path};
 use crate::ns::{self, Link, Opening};
@@ -33,6 +33,8 @@ pub struct Options<'a> {
     pub workspace: &'a str,
     /// Take the host's edits over first.
     pub sync: bool,
+    /// What it writes may be dropped: nobody else may join.
+    pub alone: bool,
     pub meter: &'a Meter,
 }
 
@@ -67,6 +69,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             return open_new(project, workspace.id, options, lock);
         }
         if let Some(name) = read_name(&path)?
+            && may_join(&project.staging().join(&name), options)?
             && let Some(link) = ns::connect(&project.staging().join(&name))?
         {
             return Ok(Session {
@@ -87,6 +90,24 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A session whose writes may be dropped has one run: it is refused to all others while
+/// it lives, and never connected to.
+fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
+    let is_alone = record::is_alone(staging);
+    if !is_alone && !options.alone {
+        return Ok(true);
+    }
+    if ns::runs(staging)?.is_empty() {
+        return Ok(false);
+    }
+    let why = match is_alone {
+        true => "what it writes may be discarded, so nobody can join it",
+        false => "what both write could not be told apart, so it could not be discarded",
+    };
+    Err(Error::new(Kind::Busy, format!("workspace `{}` has a live run: {why}", options.workspace))
+        .with_hint("wait for it to end (vrift runs shows it), or end it: vrift stop"))
 }
 
 fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
@@ -110,6 +131,9 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         started: record::now_ms(),
     };
     let staging = staging::make(&project, &record, &root)?;
+    if options.alone {
+        record::mark_alone(&staging)?;
+    }
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let plan = plan(&project, options.workspace, &name, ready.base)?;
     let link = ns::open(Opening {
@@ -144,6 +168,7 @@ fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, V
         match Record::read(&dir) {
             Ok(Some(record)) if record.workspace != workspace => {}
             Ok(_) if pending.iter().any(|row| row.staging == session) => {}
+            Ok(Some(_)) if record::is_discarded(&dir) => take_in::discard(&dir)?,
             Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
             _ if take_in::put_away_untouched(&project, workspace, &session)? => {}
             Ok(Some(_)) => orphans.push(session),
@@ -192,7 +217,9 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<
     let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
     let submounts = submounts(&place.root)?;
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
-    let cover = Cover::new(place.store.root(), vec![(INSIDE.into(), inside.text().into_bytes())])?;
+    let mut files = super::shell::files();
+    files.push((INSIDE.into(), inside.text().into_bytes()));
+    let cover = Cover::new(place.store.root(), files)?;
     let mut steps = vec![Step::SlaveMounts];
     if !submounts.is_empty() {
         steps.push(Step::HoldSubmounts(submounts.clone()));

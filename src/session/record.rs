@@ -13,6 +13,11 @@ pub const NAME: &str = "session.json";
 /// There when the session has ended and nobody can write to its upper any more (rule 2).
 const CLOSED: &str = "closed";
 
+/// There when what it writes may be discarded, so nobody may join it.
+pub(super) const ALONE: &str = "alone";
+/// There when what it wrote is not wanted: what is left of it is removed.
+const DISCARDED: &str = "discarded";
+
 /// What a session is of and started from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -88,6 +93,26 @@ pub fn mark_closed(dir: &Path) -> Result<()> {
 
 pub fn is_closed(dir: &Path) -> bool {
     dir.join(CLOSED).exists()
+}
+
+/// Notes that nobody may join this session.
+pub fn mark_alone(dir: &Path) -> Result<()> {
+    let path = dir.join(ALONE);
+    std::fs::write(&path, "").context("write", &path)
+}
+
+pub fn is_alone(dir: &Path) -> bool {
+    dir.join(ALONE).exists()
+}
+
+/// Notes that what this session wrote is not wanted.
+pub fn mark_discarded(dir: &Path) -> Result<()> {
+    let path = dir.join(DISCARDED);
+    std::fs::write(&path, "").context("write", &path)
+}
+
+pub fn is_discarded(dir: &Path) -> bool {
+    dir.join(DISCARDED).exists()
 }
 
 /// The running kernel's boot id (random(4)); empty where /proc does not tell.

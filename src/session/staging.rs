@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
 
 use super::project::Place;
-use super::record::Record;
+use super::record::{self, Record};
 use crate::error::{Context, Result};
 use crate::manifest::node::Meta;
 use crate::os::userns::as_root_of_own_files;
@@ -56,7 +56,9 @@ pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
 /// Takes away what the mount and the session's end left. A spare with a trace of a
 /// volatile mount in it could not be mounted again.
 fn clean(staging: &Path) -> Result<()> {
-    remove::remove_tree(&staging.join("socket"))?;
+    for name in ["socket", record::ALONE] {
+        remove::remove_tree(&staging.join(name))?;
+    }
     remove::remove_tree(&staging.join("work/work"))
 }
 

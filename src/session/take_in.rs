@@ -87,6 +87,25 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
     Ok((place.open()?, taken))
 }
 
+/// Removes a session's staging with all that was written. Cut short, what is left is
+/// marked, and the next command removes it.
+pub fn discard(staging: &Path) -> Result<()> {
+    super::record::mark_discarded(staging)?;
+    // what was written first: without it the rest is an empty session
+    for part in ["upper", "work"] {
+        staging::remove(&staging.join(part))?;
+    }
+    staging::remove(staging)
+}
+
+/// Whether a session wrote anything.
+pub fn has_written(staging: &Path) -> Result<bool> {
+    match Record::read(staging)? {
+        Some(record) => untouched(staging, &record).map(|untouched| !untouched),
+        None => Ok(false),
+    }
+}
+
 /// Removes the staging of a session of `workspace` that ended without writing anything,
 /// or was never opened. False: it holds something, or belongs to another workspace.
 pub fn put_away_untouched(place: &Place, workspace: i64, session: &str) -> Result<bool> {

@@ -1,0 +1,213 @@
+//! What `exec` and `enter` share: open or join the session, start the command, wait,
+//! leave, and say what became of it.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::events::Events;
+use super::printer::{Printer, counted, size};
+use super::{Status, bar};
+use crate::cli;
+use crate::error::{Result, quoted};
+use crate::manifest::run::Run;
+use crate::ns::{self, Command, Exit};
+use crate::session::leave::{Departure, Leaving, leave, record_run};
+use crate::session::open::{Options, Session, cwd_in, open};
+use crate::session::project::Project;
+use crate::session::record::now_ms;
+use crate::session::take_in::Taken;
+use crate::session::{environment, open, sync};
+
+/// What is run.
+pub struct Job {
+    pub argv: Vec<OsString>,
+    /// On top of the environment every run has.
+    pub env: Vec<(OsString, OsString)>,
+    /// An interactive shell: what ends it is SIGHUP.
+    pub is_shell: bool,
+}
+
+pub fn run(
+    project: impl FnOnce() -> Result<Project>,
+    wanted: &cli::Run,
+    job: Job,
+    printer: &Printer,
+) -> Result<Status> {
+    // before anything else is opened: the number is the caller's
+    let events = Events::new(printer, wanted.status_fd)?;
+    let project = project()?;
+    if project.registered_now {
+        events.say(&format!("new project {}", quoted(project.root.as_os_str())));
+    }
+    let cwd = cwd_in(&project.root)?;
+    if wanted.dry_run {
+        let base = project.manifest.known_workspace(&wanted.workspace)?.base.unwrap_or(0);
+        let plan = open::plan(&project.place, &wanted.workspace, "SESSION", base)?;
+        printer.out(&plan.to_string());
+        return Ok(0);
+    }
+    let session = bar::with(printer, "taking in", |meter| {
+        let alone = wanted.discard || wanted.discard_on_failure;
+        let options = Options { workspace: &wanted.workspace, sync: !wanted.no_sync, alone, meter };
+        open(project, &options, &|text| events.say(text))
+    })?;
+    announce(&session, &events);
+
+    let started = now_ms();
+    let argv = words(&job.argv);
+    let is_shell = job.is_shell;
+    if is_shell {
+        printer.save_title();
+    }
+    let ran = command(&session, job, &cwd, &events);
+    if is_shell {
+        printer.restore_title();
+    }
+    let mut run = Run {
+        workspace: session.workspace.clone(),
+        session: session.name.clone(),
+        argv,
+        cwd: cwd.into_os_string().into_vec(),
+        started,
+        ended: now_ms(),
+        status: 0,
+    };
+    // Whatever became of the command, what the session wrote is taken in.
+    let succeeded = matches!(ran, Ok(Exit::Code(0)));
+    let discard = wanted.discard || (wanted.discard_on_failure && !succeeded);
+    let departure = leave(session, Leaving { wait: wanted.wait, discard })?;
+    report(&departure, &run.workspace, &events);
+    if discard && departure.discarded.is_none() {
+        events.warn("other runs take part in the session: what was written is not discarded");
+    }
+    run.status = ran?.status();
+    record_run(&departure.project, &run)?;
+    Ok(u8::try_from(run.status).unwrap_or(u8::MAX))
+}
+
+/// From its start to its end.
+fn command(session: &Session, job: Job, cwd: &Path, events: &Events<'_>) -> Result<Exit> {
+    let mut env = environment::of_run(&session.workspace);
+    env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
+    env.extend(job.env);
+    environment::set_pwd(&mut env, cwd);
+    // who asks for the end gets it, and what was written is taken in nevertheless
+    ns::hold_until_exit();
+    let command = Command { argv: job.argv, env, cwd: cwd.to_path_buf() };
+    let running = match job.is_shell {
+        true => session.link.run_shell(&command),
+        false => session.link.run(&command),
+    }?;
+    events.send("started", json!({ "pid": running.pid() }));
+    let exit = running.wait()?;
+    let signal = match exit {
+        Exit::Signal(signal) => Some(signal),
+        Exit::Code(_) => None,
+    };
+    events.send("exit", json!({ "status": exit.status(), "signal": signal }));
+    Ok(exit)
+}
+
+fn announce(session: &Session, events: &Events<'_>) {
+    let event = if session.joined { "joined" } else { "opened" };
+    let (workspace, name, init) = (&session.workspace, &session.name, session.link.init_pid());
+    events.send(event, json!({ "workspace": workspace, "session": name, "init": init }));
+    for warning in session.link.warnings() {
+        events.warn(&warning.to_string());
+    }
+    for orphan in &session.orphans {
+        events.warn(&format!(
+            "session {orphan} ended without taking in what it wrote: vrift recover {orphan} --keep or --drop"
+        ));
+    }
+    for taken in &session.resumed {
+        events.say(&format!("taken in what an interrupted run had left: {}", summary(taken)));
+    }
+    let Some(report) = &session.synced else { return };
+    for left in report.left_out.iter().take(10) {
+        events.warn(&left.to_string());
+    }
+    if report.left_out.len() > 10 {
+        events.warn(&format!("and {} more were left out", report.left_out.len() - 10));
+    }
+    if report.first {
+        events.say(&format!(
+            "taken in {}, {} new to the store",
+            counted(report.read, "file"),
+            size(report.new_bytes)
+        ));
+    }
+    for path in &report.conflicts {
+        events.warn(&format!(
+            "{} was changed on the host and in the workspace: the host's version is in the view, the other one is kept",
+            sync::shown(path)
+        ));
+    }
+}
+
+fn report(departure: &Departure, workspace: &str, events: &Events<'_>) {
+    if !departure.ended.is_empty() {
+        events.say(&format!("ended what was left running: {}", departure.ended.join(", ")));
+    }
+    if departure.unconfirmed {
+        events.say("a file of the session is still open somewhere; what it held at the end was copied");
+    }
+    if let Some(wrote) = departure.discarded {
+        if wrote {
+            events.say("what was written is discarded");
+        }
+        return events.send("discarded", json!({ "changed": wrote }));
+    }
+    if !departure.project.is_where_it_was() {
+        events.warn(&format!(
+            "{} is no longer the directory it was when the run began: what was written by its path may have gone elsewhere",
+            quoted(departure.project.root.as_os_str())
+        ));
+    }
+    let Some(taken) = &departure.taken else { return events.send("left", json!({})) };
+    for name in &taken.left_out {
+        events.warn(&format!("left out {name}"));
+    }
+    if taken.conflicts > 0 {
+        events.warn(&format!(
+            "{} changed in the session and by a sync meanwhile",
+            counted(taken.conflicts, "path")
+        ));
+    }
+    if taken.changed {
+        events.say(&format!(
+            "{} {} workspace {workspace}; the directory itself is unchanged: vrift status",
+            summary(taken),
+            if taken.written > 0 { "to" } else { "in" }
+        ));
+    }
+    events.send(
+        "taken-in",
+        json!({
+            "written": taken.written, "deleted": taken.deleted, "new_bytes": taken.new_bytes,
+            "conflicts": taken.conflicts, "changed": taken.changed,
+        }),
+    );
+}
+
+fn summary(taken: &Taken) -> String {
+    let mut parts = Vec::new();
+    if taken.written > 0 {
+        parts.push(format!("{} written", counted(taken.written, "file")));
+    }
+    if taken.deleted > 0 {
+        parts.push(format!("{} deleted", counted(taken.deleted, "name")));
+    }
+    match (parts.is_empty(), taken.new_bytes) {
+        (true, _) => "directories changed".into(),
+        (_, 0) => parts.join(", "),
+        (_, new) => format!("{} ({} new)", parts.join(", "), size(new)),
+    }
+}
+
+fn words(argv: &[OsString]) -> Vec<u8> {
+    argv.iter().flat_map(|word| word.as_bytes().iter().copied().chain([0])).collect()
+}

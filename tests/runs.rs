@@ -1,0 +1,282 @@
+//! Runs seen, ended, followed and dropped from outside.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{Ran, World};
+
+/// A run that has said `ready` and goes on until its standard input ends.
+fn start(world: &World, options: &[&str], script: &str) -> Child {
+    let script = format!("{script}; echo ready; cat > /dev/null");
+    let mut command = world.vrift();
+    command.arg("exec").args(options).args(["--", "sh", "-c", &script]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child
+}
+
+fn finish(child: Child) -> Ran {
+    Ran(child.wait_with_output().unwrap())
+}
+
+fn json(ran: Ran) -> Value {
+    serde_json::from_str(&ran.ok()).unwrap()
+}
+
+#[test]
+fn runs_are_listed_while_they_live_and_when_they_are_over() {
+    needs_sessions!();
+    let world = World::new();
+    assert_eq!(world.sh("exit 3").code(), 3);
+    let live = start(&world, &[], "true");
+    let pid = live.id().to_string();
+    let listed = world.run(["runs"]).ok();
+    let line = listed.lines().find(|line| line.contains("live")).unwrap();
+    assert!(line.contains(&pid) && line.contains("main") && line.contains("cat > /dev/null"), "{line}");
+    assert!(listed.contains("@1") && listed.contains("exit 3"), "{listed}");
+    let all = json(world.run(["runs", "--json"]));
+    assert_eq!(all["live"][0]["run"].as_u64(), Some(live.id().into()));
+    assert_eq!(
+        all["live"][0]["command"].as_array().unwrap().last().unwrap(),
+        "true; echo ready; cat > /dev/null"
+    );
+    let started = all["live"][0]["started"].as_i64().unwrap();
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    assert!((now - started).abs() < 60_000, "{started} is not about {now}");
+    assert_eq!(all["finished"][0]["status"], 3);
+    assert_eq!(all["finished"][0]["command"][2], "exit 3");
+    assert_eq!(all["finished"][0]["directory"], world.project.to_str().unwrap());
+    finish(live);
+    let all = json(world.run(["runs", "--json", "-n", "1"]));
+    assert_eq!(all["live"].as_array().unwrap().len(), 0);
+    assert_eq!(all["finished"].as_array().unwrap().len(), 1);
+    assert_eq!(all["finished"][0]["status"], 0);
+}
+
+#[test]
+fn what_a_killed_run_left_is_listed() {
+    needs_sessions!();
+    let world = World::new();
+    let mut child = start(&world, &[], "echo half > half");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let began = Instant::now();
+    while json(world.run(["runs", "--json"]))["orphans"].as_array().unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let listed = world.run(["runs"]).ok();
+    assert!(listed.contains("orphan") && listed.contains("vrift recover s"), "{listed}");
+}
+
+#[test]
+fn a_run_is_stopped_alone_and_what_it_wrote_is_kept() {
+    needs_sessions!();
+    let world = World::new();
+    let first = start(&world, &[], "echo one > one");
+    let second = start(&world, &[], "echo two > two");
+    world.run(["stop", &first.id().to_string()]).ok();
+    assert_eq!(finish(first).code(), 143);
+    assert_eq!(world.sh("cat one").ok(), "one\n");
+    assert_eq!(finish(second).code(), 0);
+    assert_eq!(world.sh("cat one two").ok(), "one\ntwo\n");
+    let none = world.run(["stop", "1"]);
+    assert!(none.fails(1).contains("no live run 1"));
+}
+
+#[test]
+fn all_of_a_workspace_is_stopped_even_what_does_not_listen() {
+    needs_sessions!();
+    let world = World::new();
+    let polite = start(&world, &[], "trap 'echo bye > bye; exit 5' TERM; echo a > a");
+    let deaf = start(&world, &[], "trap '' TERM; echo b > b");
+    let began = Instant::now();
+    let said = world.run(["stop", "-w", "main"]);
+    assert!(said.stderr().contains("2 runs of workspace main ended"), "{}", said.stderr());
+    assert!(began.elapsed() > Duration::from_millis(1900), "SIGKILL came at once");
+    // it returns when all is taken in
+    assert!(world.staging().is_empty());
+    // cat in the foreground delays the trap until it has ended, here by SIGKILL
+    assert!([5, 137, 143].contains(&finish(polite).code()));
+    assert_eq!(finish(deaf).code(), 137);
+    assert_eq!(world.sh("cat a b").ok(), "a\nb\n");
+    assert!(world.run(["stop", "-w", "main"]).fails(1).contains("no live run"));
+    assert!(world.run(["stop", "-w", "other"]).fails(1).contains("no workspace"));
+    assert_eq!(world.run(["stop"]).code(), 2);
+}
+
+#[test]
+fn a_run_that_waits_for_its_background_is_stopped() {
+    needs_sessions!();
+    let world = World::new();
+    let mut command = world.vrift();
+    command.args(["exec", "--wait", "sh", "-c", "sleep 100 > /dev/null 2>&1 & echo x > x; echo ready"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    world.run(["stop", &child.id().to_string()]).ok();
+    let ran = finish(child);
+    assert!(ran.stderr().contains("ended what was left running: sleep"), "{}", ran.stderr());
+    ran.ok();
+    assert_eq!(world.sh("cat x").ok(), "x\n");
+}
+
+/// The events of a run, from `--status-fd 3` of a shell.
+fn events(world: &World, options: &str, command: &str) -> (Vec<Value>, Ran) {
+    let vrift = env!("CARGO_BIN_EXE_vrift");
+    let file = world.path().join("events");
+    let script = format!("{vrift} exec --status-fd 3 {options} -- {command} 3> {}", file.display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(&world.project);
+    for (name, value) in world.vrift().get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    let ran = Ran(shell.output().unwrap());
+    let text = std::fs::read_to_string(file).unwrap();
+    (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), ran)
+}
+
+fn names(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["event"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn events_are_written_as_lines_of_json() {
+    needs_sessions!();
+    let world = World::new();
+    let (all, ran) = events(&world, "", "sh -c 'echo x > x; rm -f y; readlink /proc/$$/fd/3; exit 4'");
+    assert_eq!((ran.code(), ran.stdout().as_str()), (4, ""), "the command has the descriptor");
+    assert_eq!(names(&all), ["opened", "started", "exit", "taken-in"]);
+    assert_eq!(all[0]["workspace"], "main");
+    assert!(all[0]["session"].as_str().unwrap().starts_with('s') && all[0]["init"].as_i64().unwrap() > 1);
+    assert!(all[1]["pid"].as_i64().unwrap() > 1);
+    assert_eq!((all[2]["status"].as_i64(), &all[2]["signal"]), (Some(4), &Value::Null));
+    assert_eq!((all[3]["written"].as_i64(), all[3]["changed"].as_bool()), (Some(1), Some(true)));
+    let live = start(&world, &[], "true");
+    let (all, _) = events(&world, "", "sh -c 'kill -9 $$'");
+    assert_eq!(names(&all), ["joined", "started", "exit", "left"]);
+    assert_eq!((all[2]["status"].as_i64(), all[2]["signal"].as_i64()), (Some(137), Some(9)));
+    finish(live);
+    let (all, ran) = events(&world, "", "no-such-command");
+    assert_eq!((names(&all), ran.code()), (vec!["opened", "taken-in"], 127));
+    let mut orphan = start(&world, &[], "echo half > half");
+    orphan.kill().unwrap();
+    orphan.wait().unwrap();
+    let (all, _) = events(&world, "", "true");
+    assert!(
+        all[1]["event"] == "warning" && all[1]["message"].as_str().unwrap().contains("recover"),
+        "{all:?}"
+    );
+    let refused = world.run(["exec", "--status-fd", "77", "true"]);
+    assert!(refused.fails(2).contains("--status-fd 77: this descriptor is not open"));
+}
+
+#[test]
+fn what_was_written_is_discarded_when_asked() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("host", "x");
+    world.exec(["true"]).ok();
+    let objects = world.objects().len();
+    let ran = world.run([
+        "exec",
+        "--discard",
+        "sh",
+        "-c",
+        "echo x > gone; mkdir d; echo y > d/z; chmod 0 d; rm host",
+    ]);
+    assert!(ran.stderr().contains("what was written is discarded"), "{}", ran.stderr());
+    ran.ok();
+    assert!(world.staging().is_empty());
+    assert_eq!(world.sh("ls").ok(), "host\n");
+    assert_eq!(world.objects().len(), objects);
+    assert_eq!(world.run(["exec", "--discard", "cat", "host"]).stderr(), "");
+    let (all, _) = events(&world, "--discard", "touch t");
+    assert_eq!(names(&all), ["opened", "started", "exit", "discarded"]);
+}
+
+#[test]
+fn only_a_failures_writes_are_discarded_when_asked() {
+    needs_sessions!();
+    let world = World::new();
+    let run = |script: &str| world.run(["exec", "--discard-on-failure", "sh", "-c", script]);
+    assert_eq!(run("echo a > a").code(), 0);
+    assert_eq!(run("echo b > b; exit 3").code(), 3);
+    assert_eq!(run("echo c > c; kill -TERM $$").code(), 143);
+    assert_eq!(world.run(["exec", "--discard-on-failure", "no-such-command"]).code(), 127);
+    assert_eq!(world.sh("ls").ok(), "a\n");
+    assert!(world.staging().is_empty());
+}
+
+#[test]
+fn who_discards_is_alone() {
+    needs_sessions!();
+    let world = World::new();
+    let live = start(&world, &[], "echo kept > kept");
+    for option in ["--discard", "--discard-on-failure"] {
+        let refused = world.run(["exec", option, "touch", "x"]);
+        assert!(refused.fails(125).contains("could not be told apart"));
+    }
+    assert_eq!(finish(live).code(), 0);
+    let alone = start(&world, &["--discard-on-failure"], "echo mine > mine");
+    let refused = world.exec(["true"]);
+    assert!(refused.fails(125).contains("may be discarded, so nobody can join it"));
+    assert_eq!(finish(alone).code(), 0);
+    assert_eq!(world.sh("ls").ok(), "kept\nmine\n");
+}
+
+#[test]
+fn a_discard_that_was_killed_is_finished_by_the_next_command() {
+    needs_sessions!();
+    let world = World::new();
+    let mut child = start(&world, &["--discard"], "echo half > half");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // as if it had come as far as to say so
+    let staging = world.staging().pop().unwrap();
+    std::fs::File::create(staging.join("discarded")).unwrap().write_all(b"").unwrap();
+    let ran = world.sh("ls");
+    assert!(ran.stdout().is_empty() && !ran.stderr().contains("recover"), "{}", ran.stderr());
+    assert!(world.staging().is_empty());
+}
+
+#[test]
+fn a_proc_that_cannot_be_fresh_is_said() {
+    needs_sessions!();
+    let world = World::new();
+    world.exec(["true"]).ok();
+    let vrift = env!("CARGO_BIN_EXE_vrift");
+    let file = world.path().join("events");
+    // as in a container: a file of /proc is masked
+    let script = format!(
+        "mount --bind /dev/null /proc/kcore && exec {vrift} exec --status-fd 3 -- sh -c 'echo works; sleep 50 & true' 3> {}",
+        file.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-Urm", "sh", "-c", &script]).current_dir(&world.project);
+    for (name, value) in world.vrift().get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let ran = Ran(command.output().unwrap());
+    if ran.stderr().contains("mount:") || ran.stderr().contains("unshare:") {
+        eprintln!("skipped: {}", ran.stderr());
+        return;
+    }
+    assert!(ran.stderr().contains("cannot mount a fresh `/proc`"), "{}", ran.stderr());
+    assert!(ran.stderr().contains("the outer one stays"), "{}", ran.stderr());
+    assert!(ran.stderr().contains("ended what was left running"), "{}", ran.stderr());
+    assert_eq!(ran.ok(), "works\n");
+    assert!(std::fs::read_to_string(file).unwrap().contains("\"event\":\"warning\""));
+}
