@@ -117,9 +117,10 @@ fn plain(scratch: &Path) -> Result<()> {
     fs::create_dir(scratch.join("lower/d")).context("make directory", "lower/d")?;
     fs::write(scratch.join("lower/d/f"), "").context("write", "lower/d/f")?;
     let view = mount(scratch, None)?;
-    let info = fs::read_to_string("/proc/self/mountinfo").context("read", "/proc/self/mountinfo")?;
-    let (_, options) = shown_options(&info, &view.to_string_lossy())
-        .ok_or_else(|| Error::failure("the mount does not appear"))?;
+    let info = fs::read("/proc/self/mountinfo").context("read", "/proc/self/mountinfo")?;
+    let (info, view_shown) = (String::from_utf8_lossy(&info), view.to_string_lossy());
+    let (_, options) =
+        shown_options(&info, &view_shown).ok_or_else(|| Error::failure("the mount does not appear"))?;
     if !options.iter().any(|option| option == "userxattr") {
         return Err(Error::failure("the kernel ignores `userxattr`"));
     }
