@@ -1,8 +1,10 @@
 //! One file per verb; each reads as a sentence made of the modules below.
 
 pub mod bar;
+pub mod completions;
 pub mod doctor;
 pub mod exec;
+pub mod man;
 pub mod printer;
 pub mod recover;
 pub mod status;
@@ -40,6 +42,8 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
         Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
+        Some(Verb::Completions(args)) => completions::run(&args, printer),
+        Some(Verb::Man(args)) => man::run(&args, printer),
         None => {
             printer.out(FIRST_STEPS);
             Ok(0)
