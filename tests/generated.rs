@@ -57,3 +57,13 @@ fn completions_are_as_generated() {
     let script = |(shell, name): &(&str, &str)| (PathBuf::from(name), vrift(&["completions", shell]));
     hold("completions", &COMPLETIONS.iter().map(script).collect());
 }
+
+#[test]
+fn the_readme_names_every_verb() {
+    use clap::CommandFactory;
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let command = vrift::cli::Cli::command();
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(clap::Command::get_name);
+    let unnamed: Vec<&str> = verbs.filter(|verb| !readme.contains(&format!("`vrift {verb}"))).collect();
+    assert!(unnamed.is_empty(), "README.md, section Commands, does not name: {unnamed:?}");
+}
