@@ -56,6 +56,8 @@ pub enum Verb {
     Stop(Stop),
     Recover(Recover),
     Doctor(Doctor),
+    Completions(Completions),
+    Man(Man),
 }
 
 /// Run one command in the workspace.
@@ -196,6 +198,30 @@ pub struct Recover {
 pub struct Doctor {
     #[command(flatten)]
     pub json: Json,
+}
+
+/// Print a shell's completion script.
+///
+/// For example: vrift completions bash > ~/.local/share/bash-completion/completions/vrift
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: Shell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Print the manual page, or write one page a verb.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write vrift.1 and a page for each verb to this directory.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

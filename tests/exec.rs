@@ -125,6 +125,19 @@ fn the_working_directory_and_pwd_are_the_callers() {
 }
 
 #[test]
+fn git_finds_a_repository_above_the_project() {
+    needs_sessions!();
+    let world = World::new();
+    std::fs::remove_dir(world.project.join(".git")).unwrap();
+    world.write("part/vrift.toml", "");
+    let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(&world.project).status();
+    assert!(git.unwrap().success());
+    let ran = world.run(["-C", "part", "exec", "git", "rev-parse", "--show-toplevel"]);
+    assert!(ran.stderr().contains("/project/part`"), "{}", ran.stderr());
+    assert_eq!(ran.ok(), format!("{}\n", world.project.display()));
+}
+
+#[test]
 fn a_run_that_writes_nothing_leaves_nothing_and_says_nothing() {
     needs_sessions!();
     let world = World::new();

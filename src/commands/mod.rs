@@ -1,10 +1,12 @@
 //! One file per verb; each reads as a sentence made of the modules below.
 
 pub mod bar;
+pub mod completions;
 pub mod doctor;
 pub mod enter;
 pub mod events;
 pub mod exec;
+pub mod man;
 pub mod printer;
 pub mod recover;
 pub mod run;
@@ -48,6 +50,8 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
         Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
+        Some(Verb::Completions(args)) => completions::run(&args, printer),
+        Some(Verb::Man(args)) => man::run(&args, printer),
         None => {
             printer.out(FIRST_STEPS);
             Ok(0)

@@ -3,7 +3,7 @@
 //! A plan is an ordered list of steps; `Display` prints one line a step
 //! (`--dry-run`), and building one needs no privilege. Everything the steps need is
 //! made beforehand (C strings, descriptors), because the interpreter may not
-//! allocate. A new step is a variant here, an arm in [`Step::operation`] and in
+//! allocate. A new step is a variant here, an arm in `Step::operation` and in
 //! `Display`, and an arm in `interpret.rs`.
 
 use std::ffi::{CStr, CString, OsStr};

@@ -8,6 +8,7 @@ pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(OsString, OsString)> =
         std::env::vars_os().filter(|(name, _)| name != "VRIFT_WORKSPACE").collect();
     variables.push(("VRIFT_WORKSPACE".into(), workspace.into()));
+    across_the_mount(&mut variables);
     git_config(
         &mut variables,
         // Inode and ctime differ inside; git must not read every file again for that.
@@ -26,6 +27,15 @@ pub fn set_pwd(variables: &mut Vec<(OsString, OsString)>, cwd: &Path) {
     if !variables.iter().any(names_it) {
         variables.retain(|(name, _)| name != "PWD");
         variables.push(("PWD".into(), cwd.into()));
+    }
+}
+
+/// A project below a repository's top is a mount of its own inside: git must look for
+/// its `.git` above it all the same, as it does outside.
+fn across_the_mount(variables: &mut Vec<(OsString, OsString)>) {
+    let name = "GIT_DISCOVERY_ACROSS_FILESYSTEM";
+    if !variables.iter().any(|(known, _)| known == name) {
+        variables.push((name.into(), "1".into()));
     }
 }
 

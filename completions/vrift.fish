@@ -1,0 +1,150 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_vrift_global_optspecs
+    string join \n C= store= color= q/quiet v/verbose h/help V/version
+end
+
+function __fish_vrift_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_vrift_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_vrift_using_subcommand
+    set -l cmd (__fish_vrift_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c vrift -n "__fish_vrift_needs_command" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_needs_command" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_needs_command" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_needs_command" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_needs_command" -s V -l version -d 'Print version'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "enter" -d 'Start your shell in the workspace'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "exec" -d 'Run one command in the workspace'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "sync" -d 'Take the host directory\'s edits over into the workspace'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what the workspace has that the host directory has not'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: live ones, what killed ones left, and finished ones, newest first'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "doctor" -d 'Check whether this machine can run vrift, and say what to change where it cannot'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "man" -d 'Print the manual page, or write one page a verb'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard -d 'Throw away what is written'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard -d 'Throw away what is written'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l accept-deletions -d 'Take over the deletion of most of the project'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand status" -s w -l workspace -d 'The workspace to show' -r
+complete -c vrift -n "__fish_vrift_using_subcommand status" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand status" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand status" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand status" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand status" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand status" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand status" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -s n -l limit -d 'How many finished runs to list' -r
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -s w -l workspace -d 'All live runs of this workspace' -r
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l keep -d 'Take what was written into the workspace'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l drop -d 'Throw what was written away'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand man" -l dir -d 'Write vrift.1 and a page for each verb to this directory' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand man" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand man" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand man" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand man" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand man" -s h -l help -d 'Print help'
