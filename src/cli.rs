@@ -28,6 +28,12 @@ pub struct Global {
     /// The store's directory (else VRIFT_STORE, else ~/.local/share/vrift).
     #[arg(long, value_name = "DIR", global = true)]
     pub store: Option<PathBuf>,
+    /// Set a configuration key for this command; VALUE is TOML, or plain text.
+    ///
+    /// As in: --config 'paths.own=["target"]'. It counts more than vrift.toml, the user's
+    /// configuration and variables. Give it again for further keys.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    pub config: Vec<String>,
     /// When to use colour.
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
     pub color: Color,
