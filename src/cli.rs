@@ -58,6 +58,9 @@ pub enum Verb {
     Sync(Sync),
     Status(Status),
     Recover(Recover),
+    Project(Project),
+    Config(Config),
+    Allow(Allow),
     Doctor(Doctor),
 }
 
@@ -73,6 +76,9 @@ pub struct Exec {
     /// Do not take over the host's edits first.
     #[arg(long)]
     pub no_sync: bool,
+    /// Start this `own` directory empty: nothing of it is taken from the host at first.
+    #[arg(long, value_name = "DIR")]
+    pub cold: Vec<PathBuf>,
     /// Wait for what the command leaves running in the background instead of ending it.
     #[arg(long)]
     pub wait: bool,
@@ -102,6 +108,9 @@ pub struct Status {
     /// The workspace to show.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,
+    /// Show which paths are not just the host's, and which rule says so.
+    #[arg(long)]
+    pub paths: bool,
     #[command(flatten)]
     pub json: Json,
 }
@@ -122,11 +131,65 @@ pub struct Recover {
 }
 
 /// Check whether this machine can run vrift, and say what to change where it cannot.
+///
+/// With a path: whose it is, which rule says so, and whether a write there is kept.
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// A path in a project; it need not exist.
+    pub path: Option<PathBuf>,
     #[command(flatten)]
     pub json: Json,
 }
+
+/// List, forget or move the projects of the store.
+#[derive(Debug, Args)]
+pub struct Project {
+    #[command(subcommand)]
+    pub action: ProjectAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectAction {
+    /// List the projects of the store.
+    List(Json),
+    /// Drop everything the store keeps of a project; the directory itself is not touched.
+    ///
+    /// Refused while a run of it lives.
+    Forget {
+        /// The project's directory, or its id as `project list` shows it.
+        #[arg(value_name = "PROJECT")]
+        project: PathBuf,
+    },
+    /// Let a project be at another path: it was moved, copied, or restored from a backup.
+    ///
+    /// The directory at the new path must be the same one (device and inode), or a
+    /// repository with the same first commit.
+    Move {
+        /// Where it was, or its id.
+        #[arg(value_name = "OLD")]
+        from: PathBuf,
+        /// Where it is now; the current directory when left out.
+        #[arg(value_name = "NEW")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// Show every value that is set, and where.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// Show the keys that are not set, too.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Let the project's vrift.toml, as it is now, reach beyond the project.
+///
+/// Keys that let a run reach more than the project (`paths.bind`, `paths.live` outside of
+/// it) count only after this; a changed file must be allowed again.
+#[derive(Debug, Args)]
+pub struct Allow {}
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Json {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use super::printer::{Printer, counted, size};
 use super::{Status, bar};
@@ -12,6 +13,7 @@ use crate::ns::{self, Command};
 use crate::paths;
 use crate::session::leave::{Departure, leave, record_run};
 use crate::session::open::{Inside, Options, Session, cwd_in, open};
+use crate::session::project::Project;
 use crate::session::record::now_ms;
 use crate::session::take_in::Taken;
 use crate::session::{environment, open, sync};
@@ -21,14 +23,19 @@ pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
     if let Some(inside) = Inside::of(&store) {
         return run_inside(&inside, &exec);
     }
-    let project = super::project(global)?;
+    let mut project = super::project(global)?;
     if project.registered_now {
         printer.say(&format!("new project {}", quoted(project.root.as_os_str())));
     }
     let cwd = cwd_in(&project.root)?;
+    cold(&mut project, &cwd, &exec.cold, printer)?;
+    if let Some(notice) = project.config.notice() {
+        printer.warn(&notice);
+    }
     if exec.dry_run {
         let base = project.manifest.known_workspace(&exec.workspace)?.base.unwrap_or(0);
-        let plan = open::plan(&project.place, &exec.workspace, "SESSION", base)?;
+        let mounts = open::mounts_of(&project)?;
+        let plan = open::plan(&project.place, &exec.workspace, "SESSION", base, &mounts)?;
         printer.out(&plan.to_string());
         return Ok(0);
     }
@@ -73,6 +80,19 @@ fn run_inside(inside: &Inside, exec: &Exec) -> Result<Status> {
     }
     let env = std::env::vars_os().collect();
     Err(ns::replace_this_process(&Command { argv: exec.command.clone(), env, cwd }))
+}
+
+/// `--cold` means something before the workspace's first take-in only.
+fn cold(project: &mut Project, cwd: &Path, dirs: &[PathBuf], printer: &Printer) -> Result<()> {
+    if dirs.is_empty() {
+        return Ok(());
+    }
+    let relative = |dir: &PathBuf| super::relative_to(&project.root, &cwd.join(dir));
+    let dirs = dirs.iter().map(relative).collect::<Result<_>>()?;
+    for dir in project.start_cold(dirs)? {
+        printer.warn(&format!("--cold: {} is the workspace's already", sync::shown(&dir)));
+    }
+    Ok(())
 }
 
 fn announce(session: &Session, printer: &Printer) {

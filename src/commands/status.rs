@@ -14,6 +14,9 @@ use crate::session::record::Record;
 use crate::session::sync::shown;
 
 pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result<Status> {
+    if args.paths {
+        return super::paths::list(global, args.json.json, printer);
+    }
     let project = super::known_project(global)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
     let mut changes = Vec::new();

@@ -64,6 +64,9 @@ pub fn of_flags(flags: &[String]) -> Result<Vec<Setting>> {
         };
         let (name, value) = (name.trim(), value.trim());
         let key = known(name, &Origin::Flag)?;
+        if key.name == keys::STORE {
+            return Err(Error::usage("the store is not placed by `--config`").with_hint("use --store DIR"));
+        }
         let value = match (toml::from_str::<Table>(&format!("v = {value}")), key.kind) {
             (Ok(mut table), _) => match (table.remove("v"), key.kind) {
                 (Some(Toml::String(one)), Kind::List) => Toml::Array(vec![Toml::String(one)]),
@@ -160,7 +163,7 @@ mod tests {
         let one = |flag: &str| of_flags(&[flag.to_string()]).map(|list| list[0].value.clone());
         assert_eq!(one("paths.own=[\"a\",\"b\"]").unwrap(), Value::List(vec!["a".into(), "b".into()]));
         assert_eq!(one("paths.own=target/x").unwrap(), Value::List(vec!["target/x".into()]));
-        assert_eq!(one("store=/a b").unwrap(), Value::Text("/a b".into()));
+        assert_eq!(one("store=/a b").unwrap_err().kind(), crate::error::Kind::Usage);
         assert_eq!(one("paths.own").unwrap_err().kind(), crate::error::Kind::Usage);
         assert_eq!(one("paths.own=1").unwrap_err().kind(), crate::error::Kind::Usage);
     }

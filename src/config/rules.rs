@@ -92,7 +92,8 @@ impl Rules {
     /// Tells one set of rules about mounts from another.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for list in &self.lists {
+        let mounts = self.lists.iter().any(|list| list.class.is_mounted());
+        for list in self.lists.iter().filter(|_| mounts) {
             // Lists of the other classes may take precedence over those of mounts.
             for word in [list.class.name()].into_iter().chain(list.patterns.iter().map(String::as_str)) {
                 hasher.update(&(word.len() as u64).to_le_bytes());

@@ -15,6 +15,7 @@
 pub mod base;
 pub mod environment;
 pub mod leave;
+pub mod mounts;
 pub mod open;
 pub mod project;
 pub mod record;

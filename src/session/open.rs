@@ -5,7 +5,7 @@
 //! any process of the session (rule 14) and until the last launcher has taken in.
 //! Everybody else reads the name and connects.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::base;
+use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::sync::{self, Report};
@@ -101,7 +102,8 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let (project, ready) = base::ready(project, options.workspace)?;
     let name = session_name();
     let staging = project.staging().join(&name);
-    let upper_root = prepare_staging(&project, &staging, &ready.root)?;
+    let mounts = mounts_of(&project)?;
+    let (upper_root, made) = prepare_staging(&project, &staging, &ready.root, &mounts)?;
     Record {
         session: name.clone(),
         workspace,
@@ -109,13 +111,15 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         base: ready.base,
         root: ready.root.hex(),
         upper_root: Some(upper_root),
+        mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
+        made,
         boot: record::boot_id(),
         started: record::now_ms(),
     }
     .write(&staging)?;
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let place = project.close();
-    let plan = plan(&place, options.workspace, &name, ready.base)?;
+    let plan = plan(&place, options.workspace, &name, ready.base, &mounts)?;
     let link = ns::open(Opening {
         plan: &plan,
         lock: lock.fd().as_fd(),
@@ -192,13 +196,28 @@ pub fn sessions(place: &Place) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes `upper` and `work`; the upper's root gets the project root's metadata, because
-/// the overlay's root shows it. Returns the mode and mtime it was given.
-fn prepare_staging(project: &Project, staging: &Path, root: &Digest) -> Result<(u16, i64, u32)> {
+/// The mounts of a session that is opened now.
+pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
+    let root = project.root.as_os_str().as_bytes();
+    let points = submounts(&project.root)?;
+    let relative = |point: &CString| point.to_bytes().get(root.len() + 1..).map(<[u8]>::to_vec);
+    mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
+}
+
+/// Makes `upper` and `work`, and what the mounts need; the upper's root gets the project root's metadata, because
+/// the overlay's root shows it. Returns the mode and mtime it was given, and the names
+/// made for mounts.
+fn prepare_staging(
+    project: &Project,
+    staging: &Path,
+    root: &Digest,
+    mounts: &[Mount],
+) -> Result<((u16, i64, u32), Vec<Vec<u8>>)> {
     mkdir::private(staging)?;
     let (upper, work) = (staging.join("upper"), staging.join("work"));
     mkdir::private(&upper)?;
     mkdir::private(&work)?;
+    let made = mounts::stage::stage(project, staging, root, mounts)?;
     let Meta { mode, mtime, xattrs } = read_root(&project.manifest, root)?.meta;
     let dir = crate::os::dir::Dir::open(&upper)?;
     escape::write_xattrs(&dir, &xattrs).context("set xattrs of", &upper)?;
@@ -206,11 +225,11 @@ fn prepare_staging(project: &Project, staging: &Path, root: &Digest) -> Result<(
     let time = rustix::fs::Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
     let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
     rustix::fs::futimens(&dir, &times).context("set times of", &upper)?;
-    Ok((mode, mtime.secs, mtime.nanos))
+    Ok(((mode, mtime.secs, mtime.nanos), made))
 }
 
 /// What init does, in order.
-pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<Plan> {
+pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[Mount]) -> Result<Plan> {
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -224,16 +243,21 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<
         )),
         target.clone(),
     )?;
-    let submounts = submounts(&place.root)?;
+    let held = held(place, mounts)?;
+    let binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
     let cover = Cover::new(place.store.root(), vec![(INSIDE.into(), inside.text().into_bytes())])?;
     let mut steps = vec![Step::SlaveMounts];
-    if !submounts.is_empty() {
-        steps.push(Step::HoldSubmounts(submounts.clone()));
+    let holds = !held.is_empty();
+    if holds {
+        steps.push(Step::HoldSubmounts(held));
     }
     steps.push(Step::Overlay(spec));
-    if !submounts.is_empty() {
+    if holds {
         steps.push(Step::RestoreSubmounts);
+    }
+    if !binds.is_empty() {
+        steps.push(Step::Bind(binds));
     }
     steps.push(Step::Watch(target));
     steps.push(Step::Cover(cover));
@@ -279,6 +303,24 @@ mod path_bytes {
     }
 }
 
+/// What of the host stays where the overlay is mounted over it: `live` directories, and
+/// mount points that no other mount of the session covers.
+fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<CString>> {
+    let mut held = mounts::stage::lives(&place.root, mounts)?;
+    for point in submounts(&place.root)? {
+        let covered = mounts.iter().any(|mount| {
+            let at = place.root.join(OsStr::from_bytes(&mount.path));
+            let at = at.as_os_str().as_bytes();
+            point.to_bytes() == at || mounts::is_below(point.to_bytes(), at)
+        });
+        if !covered {
+            held.push(point);
+        }
+    }
+    held.sort_unstable();
+    Ok(held)
+}
+
 /// Mount points of the host below the project, outermost first: only those that no
 /// other of them contains (each is moved with what is below it).
 fn submounts(root: &Path) -> Result<Vec<CString>> {
@@ -296,9 +338,7 @@ fn submounts(root: &Path) -> Result<Vec<CString>> {
     found.dedup();
     let mut outermost: Vec<Vec<u8>> = Vec::new();
     for point in found {
-        let below = outermost
-            .last()
-            .is_some_and(|outer| point.starts_with(outer) && point.get(outer.len()) == Some(&b'/'));
+        let below = outermost.iter().any(|outer| mounts::is_below(&point, outer));
         if !below {
             outermost.push(point);
         }

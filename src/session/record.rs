@@ -24,6 +24,12 @@ pub struct Record {
     /// Mode and mtime that the upper's root was given: unchanged, and empty, means
     /// that nothing was written.
     pub upper_root: Option<(u16, i64, u32)>,
+    /// Paths where something else than the overlay is mounted.
+    #[serde(default)]
+    pub mounts: Vec<Vec<u8>>,
+    /// Names in the upper that were made for those.
+    #[serde(default)]
+    pub made: Vec<Vec<u8>>,
     pub boot: String,
     /// Milliseconds since the epoch.
     pub started: i64,
@@ -100,6 +106,8 @@ mod tests {
             base: 2,
             root: root.hex(),
             upper_root: None,
+            mounts: Vec::new(),
+            made: Vec::new(),
             boot: boot_id(),
             started: now_ms(),
         };

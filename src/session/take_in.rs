@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::base::bring_to_head;
+use super::mounts::stage::forget_mounts;
 use super::project::{Place, Project};
 use super::record::Record;
 use crate::cas::publish::Stored;
@@ -107,7 +108,8 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let start = record.start_root()?;
-    let (upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    forget_mounts(&mut upper, &record.mounts, &record.made);
     let mut taken = summary(&upper, &published);
     let edits = edits(upper);
     let pending = manifest.transaction(|manifest| {

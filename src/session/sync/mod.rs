@@ -7,9 +7,11 @@
 
 mod assemble;
 pub mod class;
+pub mod explain;
 mod tracked;
-mod walk;
+pub mod walk;
 
+use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -22,12 +24,14 @@ use self::class::Classes;
 use self::walk::{Walk, Walked, walk};
 use crate::cas::Digest;
 use crate::error::{Error, Result};
-use crate::manifest::dir::read_root;
+use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{Cause, Workspace};
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
+use crate::session::mounts::{Recorded, is_below};
 use crate::session::project::Project;
 
 /// Below this many names nobody asks when most of them are gone (rule 18).
@@ -64,7 +68,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let manifest = &project.manifest;
     let first = manifest.known_workspace(workspace)?.head.is_none();
     let stamps = manifest.stamps()?;
-    let classes = Classes::of_project(&project.root);
+    let classes = Classes::of_project(&project.root, &project.config);
     let walked = walk(
         &project.root,
         &Walk {
@@ -73,16 +77,20 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
             stamps: &stamps,
             classes: &classes,
             take_own: first,
+            cold: &project.config.cold,
             began: clock_of(&project.root),
             meter,
         },
     )?;
     let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
     if !first && !options.accept_deletions {
-        refuse_mass_deletion(&walked, stamps.values().map(|stamps| stamps.iter().count()).sum(), project)?;
+        refuse_mass_deletion(&walked, counted(&stamps, &walked), project)?;
     }
-    let newly_own: Vec<Vec<u8>> = newly_own(&walked.own, &stamps).into_iter().map(<[u8]>::to_vec).collect();
-    if !first && nothing_to_do(project, workspace, &walked, stamps.len())? {
+    let newly_own: Vec<Vec<u8>> = newly_own(&walked.left_alone(), &stamps);
+    let recorded = Recorded::read(project)?;
+    let mounts = recorded.after(project, &walked.mounted, &walked.own);
+    let same_mounts = recorded.rules == mounts.rules && recorded.found == mounts.found;
+    if !first && same_mounts && nothing_to_do(project, workspace, &walked, stamps.len())? {
         report.left_out = walked.left_out;
         return Ok(report);
     }
@@ -96,6 +104,10 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         let assembled = assemble(manifest, walked, &stamps)?;
         let now = manifest.known_workspace(workspace)?;
         let head = take_over(project, &now, &assembled, newly_own, &mut report)?;
+        let head = if same_mounts { head } else { uncovered(project, &head, &mounts)? };
+        if !same_mounts {
+            mounts.write(project)?;
+        }
         manifest.set_host_base(now.id, &assembled.root)?;
         if now.head != Some(head) {
             report.changed = true;
@@ -138,6 +150,24 @@ fn take_over(
     Ok(merged.root)
 }
 
+/// A head without what is mounted now: it would be covered, and shown as a change.
+fn uncovered(project: &Project, head: &Digest, mounts: &Recorded) -> Result<Digest> {
+    let manifest = &project.manifest;
+    let found = mounts.found.iter().map(|found| found.path.as_slice());
+    let plain = project.config.rules.plain().map(|plain| plain.path.as_bytes());
+    let mut edits: Vec<(Vec<u8>, Edit)> = Vec::new();
+    let mut paths: Vec<&[u8]> = found.chain(plain).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for path in paths {
+        let inside = edits.iter().any(|(outer, _)| is_below(path, outer));
+        if !inside && lookup(manifest, head, path)?.is_some() {
+            edits.push((path.to_vec(), Edit::Remove));
+        }
+    }
+    if edits.is_empty() { Ok(*head) } else { apply(manifest, head, edits) }
+}
+
 /// True when every directory is as stamped, none is gone, and the root's own metadata
 /// is what was taken over.
 fn nothing_to_do(project: &Project, workspace: &str, walked: &Walked, stamped: usize) -> Result<bool> {
@@ -147,6 +177,20 @@ fn nothing_to_do(project: &Project, workspace: &str, walked: &Walked, stamped: u
     }
     let Some(base) = manifest.known_workspace(workspace)?.host_base else { return Ok(false) };
     Ok(read_root(manifest, &base)?.meta == walked.root)
+}
+
+/// How many names were stamped that are still to be looked for.
+fn counted(stamps: &HashMap<Vec<u8>, Stamps>, walked: &Walked) -> usize {
+    let alone = walked.left_alone();
+    let alone: HashSet<&[u8]> = alone.iter().map(Vec::as_slice).collect();
+    let left = |path: &[u8]| {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        !alone.is_empty() && ends.chain([path.len()]).any(|end| alone.contains(&path[..end]))
+    };
+    let names = |dir: &[u8], stamps: &Stamps| {
+        stamps.iter().filter(|(name, _)| !alone.contains(walk::join(dir, name).as_slice())).count()
+    };
+    stamps.iter().filter(|(dir, _)| !left(dir)).map(|(dir, stamps)| names(dir, stamps)).sum()
 }
 
 /// An unmounted or emptied directory must not empty the workspace (rule 18).
