@@ -95,15 +95,9 @@ fn project(global: &Global) -> Result<Project> {
 /// The root of the current directory's project and what is set for it; nothing is
 /// registered.
 fn configured(global: &Global) -> Result<(PathBuf, Config)> {
-    configured_at(global, &current_directory()?)
-}
-
-fn configured_at(global: &Global, start: &Path) -> Result<(PathBuf, Config)> {
     let store = places::store(global.store.as_deref())?;
     refuse_inside(&store)?;
-    // The nearest directory there is: what is asked about need not exist.
-    let there = start.ancestors().find(|dir| dir.is_dir()).unwrap_or(start);
-    let (root, allowed) = Project::look(Store::open(&store)?, there)?;
+    let (root, allowed) = Project::look(Store::open(&store)?, &current_directory()?)?;
     let config = Config::load(&root, &global.config, allowed.as_deref())?;
     Ok((root, config))
 }

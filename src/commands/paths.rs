@@ -32,7 +32,7 @@ pub fn list(global: &Global, json: bool, printer: &Printer) -> Result<Status> {
 
 pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> Result<Status> {
     let here = super::current_directory()?.join(path);
-    let (root, config) = super::configured_at(global, here.parent().unwrap_or(&here))?;
+    let (root, config) = super::configured(global)?;
     let inner = super::relative_to(&root, &here)?;
     let is_dir = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     let found = ask(&root, &config, &inner, is_dir);

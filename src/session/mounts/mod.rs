@@ -82,6 +82,12 @@ impl Recorded {
         found.dedup();
         Self { rules: rules.fingerprint(), found }
     }
+
+    /// Mounts at plain paths that no walk came to.
+    pub fn unwalked(&self, project: &Project) -> Result<Vec<Mount>> {
+        let plain = project.config.rules.plain();
+        plain.filter_map(|plain| of_plain(project, &plain, &self.found).transpose()).collect()
+    }
 }
 
 /// The mounts of a session of this project, in the order in which they are made.
@@ -96,9 +102,7 @@ pub fn of_session(project: &Project, submounts: &[Vec<u8>]) -> Result<Vec<Mount>
             .with_hint("run once without --no-sync, or: vrift sync"));
     }
     let mut mounts: Vec<Mount> = recorded.found.iter().map(Mount::of_found).collect();
-    for plain in rules.plain() {
-        mounts.extend(of_plain(project, &plain, &recorded.found)?);
-    }
+    mounts.extend(recorded.unwalked(project)?);
     for bind in &project.config.binds {
         let (path, source) = (bind.target.clone().into_bytes(), bind.source.clone());
         let is_dir = source.metadata().context("bind", &source)?.is_dir();

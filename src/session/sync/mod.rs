@@ -153,10 +153,10 @@ fn take_over(
 /// A head without what is mounted now: it would be covered, and shown as a change.
 fn uncovered(project: &Project, head: &Digest, mounts: &Recorded) -> Result<Digest> {
     let manifest = &project.manifest;
+    let plain = mounts.unwalked(project)?;
     let found = mounts.found.iter().map(|found| found.path.as_slice());
-    let plain = project.config.rules.plain().map(|plain| plain.path.as_bytes());
     let mut edits: Vec<(Vec<u8>, Edit)> = Vec::new();
-    let mut paths: Vec<&[u8]> = found.chain(plain).collect();
+    let mut paths: Vec<&[u8]> = found.chain(plain.iter().map(|mount| mount.path.as_slice())).collect();
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
