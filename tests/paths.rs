@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::{Ran, World};
 
@@ -216,6 +216,31 @@ fn a_bound_directory_shows_only_after_allow_and_again_after_a_change() {
     assert_eq!(world.sh("cat in/y; (echo z > in/z) 2>/dev/null || echo read-only").ok(), "more\nread-only\n");
     std::fs::remove_file(world.project.join("vrift.toml")).unwrap();
     assert!(world.run(["allow"]).fails(1).contains("no vrift.toml"));
+}
+
+#[test]
+fn a_joiner_has_the_mounts_of_the_session() {
+    needs_sessions!();
+    let world = configured("[paths]\nscratch = ['tmp']\n");
+    let mut live = world
+        .vrift()
+        .args(["exec", "--", "sh", "-c", "echo first > tmp/x; echo up; read line"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Read::read_exact(live.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
+    let joined = world.sh("cat tmp/x");
+    assert_eq!((joined.stderr().as_str(), joined.stdout().as_str()), ("", "first\n"));
+    let refused = world.run(["exec", "--config", "paths.hide=src", "ls", "src"]).fails(125);
+    assert!(refused.contains("began with other rules for paths"), "{refused}");
+    world.write("vrift.toml", "[paths]\nhide = ['src']\n");
+    let told = world.sh("ls src");
+    assert!(told.stderr().contains("the new ones count once it has ended"), "{}", told.stderr());
+    assert_eq!(told.ok(), "main.c\n");
+    drop(live.stdin.take());
+    live.wait().unwrap();
+    assert_eq!(world.sh("ls src").ok(), "");
 }
 
 #[test]

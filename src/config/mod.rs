@@ -86,6 +86,21 @@ impl Config {
         Ok(config)
     }
 
+    /// Tells one set of mounts from another, as far as they are configured.
+    pub fn fingerprint(&self) -> String {
+        let mut text = self.rules.fingerprint();
+        for Bind { source, target, read_only } in &self.binds {
+            text += &format!(" {}:{target}:{read_only}", source.display());
+        }
+        text
+    }
+
+    /// A flag says something about paths.
+    pub fn flagged(&self) -> bool {
+        let paths = |setting: &&Setting| setting.key.name.starts_with("paths.");
+        self.settings.iter().filter(paths).any(|setting| setting.origin == Origin::Flag)
+    }
+
     /// One line about what is not honoured, if anything is.
     pub fn notice(&self) -> Option<String> {
         let mut names: Vec<&str> = self.withheld.iter().map(|setting| setting.key.name).collect();

@@ -72,6 +72,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         if let Some(name) = read_name(&path)?
             && let Some(link) = ns::connect(&project.staging().join(&name))?
         {
+            same_mounts(&project, &name, say)?;
             return Ok(Session {
                 place: project.close(),
                 name,
@@ -90,6 +91,21 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A joiner gets the session's mounts, whatever is configured by now; it is told so, and
+/// refused when it asked for others itself.
+fn same_mounts(project: &Project, session: &str, say: &dyn Fn(&str)) -> Result<()> {
+    let record = Record::read(&project.staging().join(session))?;
+    if record.is_none_or(|record| record.rules == project.config.fingerprint()) {
+        return Ok(());
+    }
+    let message = format!("the live session {session} began with other rules for paths");
+    if project.config.flagged() {
+        return Err(Error::failure(message).with_hint("wait for it to end, or leave `--config` out"));
+    }
+    say(&format!("{message}: the new ones count once it has ended"));
+    Ok(())
 }
 
 fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
@@ -111,6 +127,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         base: ready.base,
         root: ready.root.hex(),
         upper_root: Some(upper_root),
+        rules: project.config.fingerprint(),
         mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
         made,
         boot: record::boot_id(),

@@ -24,6 +24,9 @@ pub struct Record {
     /// Mode and mtime that the upper's root was given: unchanged, and empty, means
     /// that nothing was written.
     pub upper_root: Option<(u16, i64, u32)>,
+    /// What tells its mounts from those of other rules.
+    #[serde(default)]
+    pub rules: String,
     /// Paths where something else than the overlay is mounted.
     #[serde(default)]
     pub mounts: Vec<Vec<u8>>,
@@ -106,6 +109,7 @@ mod tests {
             base: 2,
             root: root.hex(),
             upper_root: None,
+            rules: String::new(),
             mounts: Vec::new(),
             made: Vec::new(),
             boot: boot_id(),
