@@ -200,11 +200,12 @@ mod tests {
             Step::SlaveMounts,
             Step::HoldSubmounts(vec![c"/p/a".into(), c"/p/b\n".into()]),
             Step::RestoreSubmounts,
+            Step::Bind(vec![Bind { source: c"/s/e".into(), target: c"/p/h".into(), read_only: true }]),
             Step::Watch(c"/p".into()),
             Step::Cover(cover),
             Step::FreshProc,
         ]);
-        let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nwatch `/p`\n\
+        let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nbind `/s/e` at `/p/h` read-only\nwatch `/p`\n\
                         cover `/s/store` with `.inside` `/s/store/psfs.so`\nfresh-proc `/proc`\n";
         assert_eq!(plan.to_string(), expected);
         assert_eq!(plan.holds(), 3);

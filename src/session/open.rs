@@ -221,6 +221,9 @@ pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
     mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
 }
 
+/// The mode and mtime that an upper's root was given.
+type UpperRoot = (u16, i64, u32);
+
 /// Makes `upper` and `work`, and what the mounts need; the upper's root gets the project root's metadata, because
 /// the overlay's root shows it. Returns the mode and mtime it was given, and the names
 /// made for mounts.
@@ -229,7 +232,7 @@ fn prepare_staging(
     staging: &Path,
     root: &Digest,
     mounts: &[Mount],
-) -> Result<((u16, i64, u32), Vec<Vec<u8>>)> {
+) -> Result<(UpperRoot, Vec<Vec<u8>>)> {
     mkdir::private(staging)?;
     let (upper, work) = (staging.join("upper"), staging.join("work"));
     mkdir::private(&upper)?;

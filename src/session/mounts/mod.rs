@@ -90,6 +90,16 @@ impl Recorded {
     }
 }
 
+/// The paths that mounts cover, as last recorded and as configured: what lies at or below
+/// them is no change of the workspace's.
+pub fn covered(project: &Project) -> Result<Vec<Vec<u8>>> {
+    let recorded = Recorded::read(project)?;
+    let unwalked = recorded.unwalked(project).unwrap_or_default(); // a run will say what is wrong
+    let binds = project.config.binds.iter().map(|bind| bind.target.clone().into_bytes());
+    let found = recorded.found.into_iter().map(|found| found.path);
+    Ok(found.chain(unwalked.into_iter().map(|mount| mount.path)).chain(binds).collect())
+}
+
 /// The mounts of a session of this project, in the order in which they are made.
 /// `submounts`: mount points of the host below the project, relative.
 pub fn of_session(project: &Project, submounts: &[Vec<u8>]) -> Result<Vec<Mount>> {

@@ -31,7 +31,7 @@ use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{Cause, Workspace};
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
-use crate::session::mounts::{Recorded, is_below};
+use crate::session::mounts::Recorded;
 use crate::session::project::Project;
 
 /// Below this many names nobody asks when most of them are gone (rule 18).
@@ -103,8 +103,8 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
             .collect();
         let assembled = assemble(manifest, walked, &stamps)?;
         let now = manifest.known_workspace(workspace)?;
-        let head = take_over(project, &now, &assembled, newly_own, &mut report)?;
-        let head = if same_mounts { head } else { uncovered(project, &head, &mounts)? };
+        let mounted: HashSet<Vec<u8>> = mounts.found.iter().map(|found| found.path.clone()).collect();
+        let head = take_over(project, &now, &assembled, (newly_own, &mounted), &mut report)?;
         if !same_mounts {
             mounts.write(project)?;
         }
@@ -127,7 +127,7 @@ fn take_over(
     project: &Project,
     workspace: &Workspace,
     assembled: &Assembled,
-    newly_own: Vec<Vec<u8>>,
+    (newly_own, mounted): (Vec<Vec<u8>>, &HashSet<Vec<u8>>),
     report: &mut Report,
 ) -> Result<Digest> {
     let manifest = &project.manifest;
@@ -135,6 +135,7 @@ fn take_over(
         let own = assembled.own.iter().map(|(path, entry)| (path.clone(), Edit::Put(entry.clone())));
         return apply(manifest, &assembled.root, own.collect());
     };
+    let head = without_mounted(project, workspace, &head, &newly_own, mounted)?;
     let base = match workspace.host_base {
         Some(base) if !newly_own.is_empty() => {
             let freed = newly_own.into_iter().map(|path| (path, Edit::Remove)).collect();
@@ -150,19 +151,22 @@ fn take_over(
     Ok(merged.root)
 }
 
-/// A head without what is mounted now: it would be covered, and shown as a change.
-fn uncovered(project: &Project, head: &Digest, mounts: &Recorded) -> Result<Digest> {
+/// The head without what it had from the host and what is mounted now. What the workspace
+/// itself made of such a path stays, covered: the rule may go again.
+fn without_mounted(
+    project: &Project,
+    workspace: &Workspace,
+    head: &Digest,
+    newly: &[Vec<u8>],
+    mounted: &HashSet<Vec<u8>>,
+) -> Result<Digest> {
     let manifest = &project.manifest;
-    let plain = mounts.unwalked(project)?;
-    let found = mounts.found.iter().map(|found| found.path.as_slice());
-    let mut edits: Vec<(Vec<u8>, Edit)> = Vec::new();
-    let mut paths: Vec<&[u8]> = found.chain(plain.iter().map(|mount| mount.path.as_slice())).collect();
-    paths.sort_unstable();
-    paths.dedup();
-    for path in paths {
-        let inside = edits.iter().any(|(outer, _)| is_below(path, outer));
-        if !inside && lookup(manifest, head, path)?.is_some() {
-            edits.push((path.to_vec(), Edit::Remove));
+    let Some(base) = workspace.host_base else { return Ok(*head) };
+    let mut edits = Vec::new();
+    for path in newly.iter().filter(|path| mounted.contains(*path)) {
+        let ours = lookup(manifest, head, path)?;
+        if ours.is_some() && ours == lookup(manifest, &base, path)? {
+            edits.push((path.clone(), Edit::Remove));
         }
     }
     if edits.is_empty() { Ok(*head) } else { apply(manifest, head, edits) }
