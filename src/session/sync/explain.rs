@@ -84,7 +84,8 @@ pub fn listed(root: &Path, config: &Config) -> Result<Vec<Explained>> {
     }
     for plain in config.rules.plain() {
         let path = plain.path.as_bytes();
-        if plain.class == Class::Scratch && !root.join(plain.path).exists() {
+        let listed = matches!(plain.class, Class::Scratch | Class::Hide);
+        if listed && !root.join(plain.path).exists() {
             found.push(explain(root, config, path, true));
         }
     }
