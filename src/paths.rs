@@ -1,6 +1,7 @@
 //! Where the store, the user's home and the user's configuration are.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
@@ -51,8 +52,18 @@ pub fn home() -> Option<PathBuf> {
     if let Some(home) = set("HOME") {
         return Some(home.into());
     }
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok()??;
-    Some(user.dir).filter(|dir| dir.is_absolute() && dir != Path::new("/"))
+    // A static binary cannot ask the name service; the file has the local users.
+    let users = std::fs::read("/etc/passwd").ok()?;
+    home_in(&users, rustix::process::getuid().as_raw())
+}
+
+/// The home directory of a user in passwd(5)'s format.
+fn home_in(users: &[u8], uid: u32) -> Option<PathBuf> {
+    let uid = uid.to_string();
+    let of_user = |line: &&[u8]| line.split(|&byte| byte == b':').nth(2) == Some(uid.as_bytes());
+    let line = users.split(|&byte| byte == b'\n').find(of_user)?;
+    let home = Path::new(OsStr::from_bytes(line.split(|&byte| byte == b':').nth(5)?));
+    (home.is_absolute() && home != Path::new("/")).then(|| home.to_path_buf())
 }
 
 fn set(name: &str) -> Option<OsString> {
@@ -82,6 +93,13 @@ pub fn resolve_existing(path: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_is_found_in_the_password_file() {
+        let users = b"root:x:0:0::/root:/bin/sh\nme:x:1000:1000:Me,,:/home/me:/bin/sh\nno:x:5:5::/:\njunk\n";
+        assert_eq!(home_in(users, 1000).unwrap(), Path::new("/home/me"));
+        assert!(home_in(users, 5).is_none() && home_in(users, 7).is_none());
+    }
 
     #[test]
     fn links_are_resolved_up_to_where_the_path_ends() {

@@ -7,9 +7,8 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -18,6 +17,7 @@ use super::digest::Digest;
 use super::sparse;
 use super::store::{Publishing, Store};
 use crate::error::{Context, Error, Result};
+use crate::os::link::link_unnamed;
 
 /// Up to this many bytes a file is read into memory in one go.
 const SMALL: u64 = 1 << 20;
@@ -171,29 +171,6 @@ fn is_regular(mode: u32) -> bool {
     FileType::from_raw_mode(mode) == FileType::RegularFile
 }
 
-/// Gives an O_TMPFILE file a name. AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH before
-/// Linux 6.10; /proc/self/fd works everywhere.
-pub fn link_unnamed(
-    file: BorrowedFd<'_>,
-    dir: BorrowedFd<'_>,
-    name: impl rustix::path::Arg + Copy,
-) -> Result<(), Errno> {
-    static BY_PROC: AtomicBool = AtomicBool::new(false);
-    if !BY_PROC.load(Ordering::Relaxed) {
-        match rustix::fs::linkat(file, c"", dir, name, AtFlags::EMPTY_PATH) {
-            // ENOENT is also what a caller without the capability gets.
-            Err(Errno::NOENT | Errno::PERM) => {}
-            other => return other,
-        }
-    }
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let outcome = rustix::fs::linkat(rustix::fs::CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW);
-    if outcome.is_ok() {
-        BY_PROC.store(true, Ordering::Relaxed);
-    }
-    outcome
-}
-
 /// Reads a small file whole; it may have grown or shrunk since its stat.
 fn read_small(fd: BorrowedFd<'_>, size: u64) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0u8; size as usize + 1];
@@ -306,6 +283,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::sync::atomic::Ordering;
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();

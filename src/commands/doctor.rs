@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use nix::sched::CloneFlags;
 use serde_json::{Value, json};
 
 use super::Status;
@@ -10,8 +9,8 @@ use super::printer::{Printer, Tone};
 use crate::cas::Store;
 use crate::cli::{Doctor, Global};
 use crate::error::Result;
-use crate::os::userns;
-use crate::overlay::probe;
+use crate::os::userns::{Namespaces, in_namespaces};
+use crate::overlay::probe::Probe;
 use crate::paths;
 
 /// One line of the page.
@@ -53,10 +52,7 @@ fn checks(root: &Path) -> Vec<Check> {
     let mut checks = vec![kernel()];
     checks.extend(namespaces());
     match Store::open_or_create(root) {
-        Ok(_) => {
-            checks.push(Check::good("store", format!("{} on {}", root.display(), probe::filesystem(root))));
-            checks.push(stubs(root));
-        }
+        Ok(_) => checks.extend(store(root)),
         Err(error) => checks.push(Check::bad("store", error.to_string(), error.hint())),
     }
     checks
@@ -70,18 +66,15 @@ fn kernel() -> Check {
 /// Each namespace by itself, so that the one that is refused is named.
 fn namespaces() -> Vec<Check> {
     let kinds = [
-        ("user namespace", CloneFlags::empty()),
-        ("mount namespace", CloneFlags::CLONE_NEWNS),
-        ("pid namespace", CloneFlags::CLONE_NEWPID),
+        ("user namespace", Namespaces::User),
+        ("mount namespace", Namespaces::UserAndMount),
+        ("pid namespace", Namespaces::UserMountAndPid),
     ];
-    let uid = rustix::process::geteuid().as_raw();
     kinds
         .into_iter()
-        .map(|(name, flags)| {
-            match userns::in_child("make a namespace", || userns::enter_own_namespace(flags, uid)) {
-                Ok(()) => Check::good(name, "works".into()),
-                Err(error) => Check::bad(name, error.to_string(), Some(&refusal())),
-            }
+        .map(|(name, kind)| match in_namespaces(&format!("make a {name}"), kind, || Ok(())) {
+            Ok(()) => Check::good(name, "works".into()),
+            Err(error) => Check::bad(name, error.to_string(), Some(&refusal())),
         })
         .collect()
 }
@@ -102,19 +95,32 @@ fn refusal() -> String {
     "a container's seccomp filter may refuse them: run it with --security-opt seccomp=unconfined".into()
 }
 
-fn stubs(root: &Path) -> Check {
-    match probe::run(root) {
-        Ok(probe) => match probe.stub {
-            None => Check::good("projection", "stub (tried by a mount)".into()),
-            Some(why) => Check::bad("projection", why, probe.hint.as_deref()),
-        },
-        Err(error) => Check::bad("projection", error.to_string(), error.hint()),
-    }
+/// The store's filesystem and what was found by really mounting there.
+fn store(root: &Path) -> Vec<Check> {
+    let probe = match Probe::run(root) {
+        Ok(probe) => probe,
+        Err(error) => return vec![Check::bad("store", error.to_string(), error.hint())],
+    };
+    let place = Check::good("store", format!("{} on {}", root.display(), probe.filesystem));
+    let overlay = "put the store on a local filesystem with --store DIR or VRIFT_STORE";
+    let stub = "stubs are followed rootless from Linux 6.16 on";
+    vec![
+        place,
+        Check::of("overlay", probe.overlay, "works (tried by a mount)", overlay),
+        Check::of("projection", probe.stub, "stub (tried by a mount)", stub),
+    ]
 }
 
 impl Check {
     fn good(name: &'static str, found: String) -> Self {
         Self { name, found, verdict: Verdict::Good, hint: None }
+    }
+
+    fn of(name: &'static str, outcome: Result<(), String>, found: &str, hint: &str) -> Self {
+        match outcome {
+            Ok(()) => Self::good(name, found.into()),
+            Err(why) => Self::bad(name, why, Some(hint)),
+        }
     }
 
     fn bad(name: &'static str, found: String, hint: Option<&str>) -> Self {

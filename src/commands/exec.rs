@@ -63,7 +63,7 @@ pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
     report(&departure, &run.workspace, printer);
     let status = ran?.status();
     run.status = status;
-    record_run(departure.place, &run)?;
+    record_run(&departure.project, &run)?;
     Ok(u8::try_from(status).unwrap_or(u8::MAX))
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::session::recover::{Fate, orphans, recover};
 
 pub fn run(global: &Global, args: Recover, printer: &Printer) -> Result<Status> {
-    let project = super::known_project(global)?;
+    let mut project = super::known_project(global)?;
     let mut found = orphans(&project)?;
     if let Some(wanted) = &args.session {
         found.retain(|orphan| &orphan.session == wanted);
@@ -26,9 +26,9 @@ pub fn run(global: &Global, args: Recover, printer: &Printer) -> Result<Status> 
             return Ok(0);
         }
     };
-    let place = project.close();
     for orphan in found {
-        let taken = recover(&place, &orphan, fate)?;
+        let taken;
+        (project, taken) = recover(project, &orphan, fate)?;
         printer.say(&match fate {
             Fate::Keep => format!(
                 "session {}: {} written, {} deleted, taken into workspace {}",

@@ -9,9 +9,9 @@ use crate::cli;
 use crate::error::Result;
 use crate::manifest::diff::{Change, diff};
 use crate::session::mounts;
-use crate::session::open::sessions;
 use crate::session::project::Project;
 use crate::session::record::Record;
+use crate::session::staging::sessions;
 use crate::session::sync::shown;
 
 pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result<Status> {

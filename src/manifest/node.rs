@@ -29,6 +29,21 @@ pub struct Meta {
     pub xattrs: Xattrs,
 }
 
+impl Meta {
+    /// A text that equal metadata have alike, and different ones do not.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.mode.to_le_bytes());
+        hasher.update(&self.mtime.secs.to_le_bytes());
+        hasher.update(&self.mtime.nanos.to_le_bytes());
+        for part in self.xattrs.iter().flat_map(|(name, value)| [name, value]) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
 /// A regular file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Content {

@@ -124,7 +124,7 @@ impl Step {
         match self {
             Step::SlaveMounts => ("make the session's mounts slaves of", "/".into()),
             Step::HoldSubmounts(_) => ("hold the mounts below", "the project".into()),
-            Step::Overlay(spec) => ("mount the overlay at", path(spec.target())),
+            Step::Overlay(spec) => ("mount the overlay at", path(&spec.target)),
             Step::RestoreSubmounts => ("put back the mounts below", "the project".into()),
             Step::Bind(_) => ("bind into", "the project".into()),
             Step::Watch(root) => ("watch", path(root)),
@@ -163,11 +163,11 @@ impl fmt::Display for Step {
                 list(f, paths)
             }
             Step::Overlay(spec) => {
-                write!(f, "overlay {} below {}", shown(spec.target()), shown(spec.base()))?;
-                spec.upper().iter().try_for_each(|upper| write!(f, " upper {}", shown(upper)))?;
+                write!(f, "overlay {} below {}", shown(&spec.target), shown(&spec.base))?;
+                spec.upper.iter().try_for_each(|upper| write!(f, " upper {}", shown(upper)))?;
                 f.write_str(" lower")?;
-                list(f, spec.lowers())?;
-                spec.data().iter().try_for_each(|data| write!(f, " data {}", shown(data)))
+                list(f, &spec.lowers)?;
+                spec.data.iter().try_for_each(|data| write!(f, " data {}", shown(data)))
             }
             Step::RestoreSubmounts => f.write_str("restore-submounts"),
             Step::Bind(binds) => {

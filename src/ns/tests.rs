@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::error::Kind;
 use crate::os::lock::{Hold, Lock};
-use crate::overlay::mount::OverlaySpec;
+use crate::overlay::mount::{Layers, OverlaySpec};
 
 /// A store with a lower, staging, and a project to mount over, all in one directory.
 struct Scratch {
@@ -74,9 +74,13 @@ impl Scratch {
 
 fn plan_of(dir: &Path) -> Plan {
     let target = plan::c_path(&dir.join("project")).unwrap();
-    let upper = Some((c"staging/upper".into(), c"staging/work".into()));
-    let spec =
-        OverlaySpec::new(&dir.join("store"), vec![c"lower".into()], None, upper, target.clone()).unwrap();
+    let layers = Layers {
+        lowers: vec![c"lower".into()],
+        data: None,
+        upper: Some(c"staging/upper".into()),
+        work: Some(c"staging/work".into()),
+    };
+    let spec = OverlaySpec::new(plan::c_path(&dir.join("store")).unwrap(), layers, target.clone());
     let cover =
         Cover::new(&dir.join("store"), vec![(c".vrift-inside".into(), b"marker\n".to_vec())]).unwrap();
     Plan::new(vec![

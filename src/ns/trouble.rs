@@ -5,6 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::overlay::mount::{self, MountFailure};
 
 use super::plan::{Plan, Step};
 use super::wire::Reply;
@@ -52,6 +53,11 @@ pub(super) fn of_reply(plan: &Plan, reply: &Reply) -> Error {
     };
     let cause = io::Error::from(errno);
     let detail = String::from_utf8_lossy(&reply.text);
+    if let Some(Step::Overlay(spec)) = plan.steps.get(step)
+        && let Some(part) = mount::step::ALL.iter().find(|part| **part == detail)
+    {
+        return MountFailure { step: part, errno: raw }.error(&spec.target);
+    }
     let error = Error::io(operation, path, &cause);
     let error = if detail.is_empty() { error } else { with_detail(error, &detail) };
     // AppArmor lets the clone through and refuses the maps or the first mount

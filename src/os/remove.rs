@@ -1,136 +1,140 @@
-//! Removing a tree of ours, whatever lies in it: mode-000 directories (an overlay's
-//! `work/work` is one), names that are no text, any depth.
+//! Removing a whole tree of our own, whatever is in it.
+//!
+//! Modes do not stop the owner (`work/work` of an overlay is mode 000): a directory
+//! without rwx for him is given them first. Symbolic links are removed, never
+//! followed. A tree may be deeper than PATH_MAX and the limit of descriptors (rule 5).
+//! What is gone already is fine, so a removal that was killed can be repeated.
 
 use std::ffi::{CStr, CString};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, unlinkat};
 use rustix::io::Errno;
 
-use super::dir::Dir;
 use crate::error::{Context, Error, Result};
+use crate::os::cursor::Cursor;
+use crate::os::dir::{Dir, Name};
 
-/// Removes `path` and all below it; not there is fine. The directory that holds it is
-/// opened by path, everything below by descriptor, no link followed.
+/// Removes a file or a directory with all that is in it; not there is fine.
 pub fn remove_tree(path: &Path) -> Result<()> {
-    let name = path.file_name().and_then(|name| CString::new(name.as_encoded_bytes()).ok());
-    let (Some(parent), Some(name)) = (path.parent(), name) else {
-        return Err(Error::failure(format!("`{}` cannot be removed", path.display())));
-    };
-    match Dir::open(parent) {
-        Ok(parent) => remove_entry(&parent, &name),
-        Err(error) if error.is(libc::ENOENT) => Ok(()),
-        Err(error) => Err(error),
-    }
+    let name = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::failure("a path with a NUL cannot be removed"))?;
+    remove(CWD, &name, path.to_path_buf())
 }
 
-/// Removes a name and all below it; not there is fine.
-pub fn remove_entry(parent: &Dir, name: &CStr) -> Result<()> {
-    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+/// Removes a name of an open directory with all that is below it; not there is fine.
+pub fn remove_at(dir: &Dir, name: &CStr) -> Result<()> {
+    remove(dir.as_fd(), name, dir.join(name))
+}
+
+fn remove(parent: impl AsFd, name: &CStr, path: PathBuf) -> Result<()> {
+    match unlinkat(&parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::ISDIR | Errno::PERM) => {}
-        Err(errno) => return Err(errno).context("remove", parent.join(name)),
+        Err(errno) => return Err(errno).context("remove", path),
     }
-    // One descriptor at a time, however deep: the way back up is `..`.
-    let mut dir = open(parent, name)?;
-    let mut way: Vec<CString> = vec![name.to_owned()];
-    loop {
-        match empty(&dir)? {
-            Some(deeper) => {
-                dir = open(&dir, &deeper)?;
-                way.push(deeper);
+    let Some(top) = open(&parent, name, path.clone())? else { return Ok(()) };
+    empty(top)?;
+    done(unlinkat(&parent, name, AtFlags::REMOVEDIR)).context("remove", path)
+}
+
+fn empty(top: Dir) -> Result<()> {
+    let mut names = vec![top.names()?];
+    let mut cursor = Cursor::new(top);
+    while let Some(level) = names.last_mut() {
+        match level.pop() {
+            Some(name) => {
+                if let Some(child) = remove_name(cursor.here(), &name)? {
+                    names.push(child.names()?);
+                    cursor.enter(Arc::new(child), &name.name);
+                }
             }
             None => {
-                let Some(done) = way.pop() else { return Ok(()) };
-                if way.is_empty() {
-                    return unlink(parent, &done, AtFlags::REMOVEDIR);
+                names.pop();
+                if let Some(name) = cursor.up()? {
+                    let gone = unlinkat(cursor.here(), &*name, AtFlags::REMOVEDIR);
+                    done(gone).context("remove", cursor.here().join(&name))?;
                 }
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let up = rustix::fs::openat(&dir, c"..", flags, Mode::empty())
-                    .context("go back up from", dir.path())?;
-                let path = dir.path().parent().unwrap_or(Path::new("..")).to_path_buf();
-                dir = Dir::from_fd(up, path);
-                unlink(&dir, &done, AtFlags::REMOVEDIR)?;
             }
         }
     }
+    Ok(())
 }
 
-/// Removes what can be removed at once; the first directory that is not empty is
-/// returned.
-fn empty(dir: &Dir) -> Result<Option<CString>> {
-    for inner in dir.names()? {
-        let is_dir = match inner.kind {
-            FileType::Directory => true,
-            FileType::Unknown => dir.stat(&inner.name)?.kind == FileType::Directory,
-            _ => false,
-        };
-        if !is_dir {
-            unlink(dir, &inner.name, AtFlags::empty())?;
-        } else if unlink(dir, &inner.name, AtFlags::REMOVEDIR).is_err() {
-            return Ok(Some(inner.name));
+/// Removes what is no directory; opens what is one.
+fn remove_name(dir: &Dir, Name { name, kind }: &Name) -> Result<Option<Dir>> {
+    if *kind != FileType::Directory {
+        match unlinkat(dir, name.as_c_str(), AtFlags::empty()) {
+            Err(Errno::ISDIR) => {}
+            other => return done(other).context("remove", dir.join(name)).map(|()| None),
         }
     }
-    Ok(None)
+    open(dir, name, dir.join(name))
 }
 
-/// Opens a directory that is to be removed; one that its owner may not read is made
-/// readable first (it is ours, and was just seen to be no link).
-fn open(parent: &Dir, name: &CStr) -> Result<Dir> {
-    match parent.child(name) {
-        Err(error) if error.is(libc::EACCES) => {
-            rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())
-                .context("chmod", parent.join(name))?;
-            parent.child(name)
-        }
+fn done(result: Result<(), Errno>) -> Result<(), Errno> {
+    match result {
+        Err(Errno::NOENT) => Ok(()),
         other => other,
     }
 }
 
-fn unlink(dir: &Dir, name: &CStr, flags: AtFlags) -> Result<()> {
-    match rustix::fs::unlinkat(dir, name, flags) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(Errno::ACCESS) => {
-            // A directory without write permission: ours, so it can be given.
-            rustix::fs::fchmod(dir, Mode::RWXU).context("chmod", dir.path())?;
-            rustix::fs::unlinkat(dir, name, flags).context("remove", dir.join(name))
+/// Opens a directory so that its names can be read and removed.
+fn open(parent: impl AsFd, name: &CStr, path: PathBuf) -> Result<Option<Dir>> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |flags| rustix::fs::openat(&parent, name, flags, Mode::empty());
+    let fd = match open(flags | OFlags::RDONLY) {
+        Ok(fd) => {
+            let mode = rustix::fs::fstat(&fd).context("stat", &path)?.st_mode;
+            if mode & 0o700 != 0o700 {
+                rustix::fs::fchmod(&fd, Mode::RWXU).context("change the mode of", &path)?;
+            }
+            fd
         }
-        Err(errno) => Err(errno).context("remove", dir.join(name)),
-    }
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::ACCESS) => {
+            permit(open(flags | OFlags::PATH).context("open directory", &path)?)
+                .context("change the mode of", &path)?;
+            open(flags | OFlags::RDONLY).context("open directory", &path)?
+        }
+        Err(errno) => return Err(errno).context("open directory", &path),
+    };
+    Ok(Some(Dir::from_fd(fd, path)))
+}
+
+/// fchmod(2) refuses O_PATH descriptors (EBADF); their link in /proc is followed.
+fn permit(fd: OwnedFd) -> Result<(), Errno> {
+    rustix::fs::chmodat(CWD, format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::RWXU, AtFlags::empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::*;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn everything_goes_and_gone_is_fine() {
+    fn modes_links_and_odd_names_do_not_stop_it() {
         let dir = tempfile::tempdir().unwrap();
-        let tree = dir.path().join("tree");
-        std::fs::create_dir_all(tree.join("a/b")).unwrap();
-        std::fs::write(tree.join("a/b").join(std::ffi::OsStr::from_bytes(b"\xff\n")), "x").unwrap();
-        std::fs::create_dir_all(tree.join("work/work/x")).unwrap();
-        std::os::unix::fs::symlink("/", tree.join("root")).unwrap();
-        for (name, mode) in [("a/b", 0o555), ("work/work", 0), ("a", 0o500)] {
-            std::fs::set_permissions(tree.join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        let top = dir.path().join("top");
+        let odd = top.join(std::ffi::OsStr::from_bytes(b"a\n\xff"));
+        fs::create_dir_all(odd.join("work/work")).unwrap();
+        fs::write(odd.join("file"), "").unwrap();
+        fs::write(dir.path().join("kept"), "").unwrap();
+        symlink("../../kept", odd.join("link")).unwrap();
+        symlink("..", top.join("up")).unwrap();
+        for (path, mode) in [("work/work", 0), ("work", 0o444), ("", 0o555)] {
+            fs::set_permissions(odd.join(path), fs::Permissions::from_mode(mode)).unwrap();
         }
-        remove_tree(&tree).unwrap();
-        assert!(!tree.exists());
-        remove_tree(&tree).unwrap();
-        remove_tree(&dir.path().join("none/none")).unwrap();
-    }
-
-    #[test]
-    fn depth_is_no_limit() {
-        let top = tempfile::tempdir().unwrap();
-        let mut dir = Dir::open(top.path()).unwrap();
-        for _ in 0..3000 {
-            rustix::fs::mkdirat(&dir, c"deep", Mode::RWXU).unwrap();
-            let fd = rustix::fs::openat(&dir, c"deep", OFlags::DIRECTORY, Mode::empty()).unwrap();
-            dir = Dir::from_fd(fd, "deep".into());
-        }
-        remove_tree(&top.path().join("deep")).unwrap();
+        fs::set_permissions(&top, fs::Permissions::from_mode(0o0)).unwrap();
+        remove_tree(&top).unwrap();
+        assert!(!top.exists() && dir.path().join("kept").exists());
+        remove_tree(&top).unwrap();
+        remove_tree(&dir.path().join("kept")).unwrap();
+        assert!(!dir.path().join("kept").exists());
     }
 }

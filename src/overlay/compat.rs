@@ -1,44 +1,91 @@
-//! Ways around older kernels, each with the version that ends the need for it, and what
-//! the errnos of a mount mean. A capability is found by trying, never by version number:
-//! distributions back-port.
+//! Every way around a kernel, with the version that ends the need for it.
+//!
+//! | what | until |
+//! |---|---|
+//! | one option string for mount(2) | 6.8 (`lowerdir+`, `datadir+`); for good where a seccomp filter refuses fsopen(2), or a path has more than 255 bytes |
+//! | upper and work are unescaped even by fsconfig(2) | still so in 6.18 |
+//! | syncfs after EIO of a volatile mount | still so in 6.18 |
 
-use rustix::io::Errno;
+use std::ffi::{CStr, CString};
 
-/// True when the new mount API cannot describe this overlay: no fsopen (before 5.2, or
-/// a seccomp filter that does not know it), or no `lowerdir+` (before 6.8).
-pub fn wants_option_string(step: &str, errno: Errno) -> bool {
-    match step {
-        "fsopen" => matches!(errno, Errno::NOSYS | Errno::PERM),
-        "lowerdir+" | "datadir+" => errno == Errno::INVAL,
+use crate::overlay::mount::{Layers, MountFailure, step};
+
+/// mount(2) copies one page of options; 4 KiB is the smallest.
+const PAGE: usize = 4096;
+
+/// The options of mount(2); `None` when they do not fit, or there is no lower.
+pub fn options(layers: &Layers) -> Option<CString> {
+    let mut text = Vec::from(b"lowerdir=".as_slice());
+    let lowers: Vec<_> = layers.lowers.iter().map(|path| escaped(path).into_bytes()).collect();
+    text.extend(lowers.join(&b':'));
+    if let Some(data) = &layers.data {
+        // data-only lowers stand behind a double colon: 6.5
+        text.extend(b"::");
+        text.extend(escaped(data).as_bytes());
+    }
+    for (key, path) in [("upperdir", &layers.upper), ("workdir", &layers.work)] {
+        if let Some(path) = path {
+            text.extend([b",", key.as_bytes(), b"=", escaped(path).as_bytes()].concat());
+        }
+    }
+    text.extend(b",userxattr,index=off");
+    if layers.upper.is_some() {
+        text.extend(b",volatile");
+    }
+    CString::new(text).ok().filter(|text| !lowers.is_empty() && text.as_bytes().len() < PAGE)
+}
+
+/// A backslash before each backslash, colon and comma.
+pub fn escaped(path: &CStr) -> CString {
+    let mut text = Vec::with_capacity(path.to_bytes().len());
+    for &byte in path.to_bytes() {
+        if matches!(byte, b'\\' | b':' | b',') {
+            text.push(b'\\');
+        }
+        text.push(byte);
+    }
+    CString::new(text).unwrap_or_default()
+}
+
+/// Whether mount(2) may do what this failure refused. Old kernels say EINVAL to
+/// `lowerdir+` (6.5 to 6.7) or only at the end (before); seccomp says EPERM or ENOSYS.
+pub fn wants_legacy(failure: MountFailure) -> bool {
+    match failure.errno {
+        libc::ENOSYS | libc::EINVAL => true,
+        libc::EPERM => failure.step == step::FSOPEN,
         _ => false,
     }
 }
 
-/// True when a write-back error of an earlier volatile mount stands in the way: a
-/// syncfs of the filesystem acknowledges it (documented in overlayfs.rst, 5.10+).
-pub fn wants_syncfs(errno: Errno) -> bool {
-    errno == Errno::IO
+/// Of a failure of both ways, the one that says more.
+pub fn telling(first: MountFailure, second: MountFailure) -> MountFailure {
+    let refused = first.step == step::FSOPEN || first.step == step::LOWER;
+    if refused && second.errno != libc::ENAMETOOLONG { second } else { first }
 }
 
-/// Cause and hint of a failed overlay mount; only `dmesg`, which users cannot read, has
-/// the kernel's own words.
-pub fn explain(step: &str, errno: i32) -> (&'static str, &'static str) {
-    match errno {
-        libc::EPERM | libc::EACCES if step == "fsopen" || step == "fsmount" || step == "create" => (
-            "overlay mounts are refused in a user namespace here",
-            "needs Linux 5.11 or newer, and no AppArmor or seccomp rule against it: vrift doctor",
-        ),
-        libc::ENODEV => ("this kernel has no overlay filesystem", "load it as root: modprobe overlay"),
-        libc::EINVAL | libc::EOPNOTSUPP => (
-            "the store's filesystem cannot hold an upper (overlay, NFS, or no user xattrs)",
-            "put the store on a local filesystem with --store DIR or VRIFT_STORE: vrift doctor",
-        ),
-        libc::ESTALE => ("the staging directory was used with another lower", "run the command again"),
-        libc::EBUSY => ("the staging directory is mounted already", "run the command again"),
-        libc::EIO => ("the filesystem had a write error", "look at dmesg and the disk"),
-        libc::ELOOP => ("too many overlays on top of one another", "run vrift outside of the other one"),
-        libc::EOVERFLOW => ("the store is not yours", "use a store of your own with --store DIR"),
-        libc::ENOENT => ("a part of the store is missing", "vrift doctor"),
-        _ => ("the kernel refused it", "vrift doctor"),
+/// An earlier write-back error of the filesystem refuses volatile mounts until syncfs.
+pub fn wants_sync(failure: MountFailure, volatile: bool) -> bool {
+    volatile && failure.errno == libc::EIO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_string_has_every_layer_escaped() {
+        let layers = Layers {
+            lowers: vec![c"a:b".into(), c"base/1".into()],
+            data: Some(c"objects".into()),
+            upper: Some(c"s,x/upper".into()),
+            work: Some(c"s\\x/work".into()),
+        };
+        assert_eq!(
+            options(&layers).unwrap().to_str().unwrap(),
+            "lowerdir=a\\:b:base/1::objects,upperdir=s\\,x/upper,workdir=s\\\\x/work,userxattr,index=off,volatile"
+        );
+        assert_eq!(options(&Layers::default()), None);
+        let long = CString::new(vec![b'x'; 4096]).unwrap();
+        assert_eq!(options(&Layers { lowers: vec![long], ..layers }), None);
     }
 }

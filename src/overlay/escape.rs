@@ -1,11 +1,20 @@
-//! Which xattrs are recorded, and how they are named in a lower.
+//! Extended attributes between a project and the trees of an overlay (rule 8).
 //!
-//! `user.overlay.*` is the overlay's own namespace under `userxattr`: a host file that
-//! carries `user.overlay.redirect` would be a forged stub and show another project's
-//! object (tried). So in every lower such a name is written as `user.overlay.overlay.*`,
-//! the kernel's own escape, which a mount shows as `user.overlay.*` again (rule 8).
+//! `user.overlay.*` is the kernel's own language: a file that carries
+//! `user.overlay.redirect` in a lower is a stub of whatever it names. A project's file
+//! may have attributes of that name too. They are recorded as they are and written
+//! into a lower or upper in the kernel's own escape, so that a view shows them again:
+//!
+//! | in the project, in the record, in the view | in a lower, in an upper |
+//! |---|---|
+//! | `user.overlay.X` | `user.overlay.overlay.X` |
+//! | any other `user.*`, POSIX ACLs | the same |
+//! | (not shown) | `user.overlay.Y`: overlayfs' own |
+//!
+//! Nothing else is recorded (rule 7). The escape works for `user.` in Linux 6.7 and later;
+//! before, such attributes are not shown in a view, and nothing forges a stub there either.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
@@ -13,59 +22,111 @@ use rustix::io::Errno;
 use crate::manifest::node::Xattrs;
 use crate::os::xattr;
 
-const OVERLAY: &[u8] = b"user.overlay.";
+const OWN: &[u8] = b"user.overlay.";
 const ESCAPED: &[u8] = b"user.overlay.overlay.";
+const USER: &[u8] = b"user.";
+pub(super) const ACCESS: &[u8] = b"system.posix_acl_access";
+pub(super) const DEFAULT: &[u8] = b"system.posix_acl_default";
 
-/// Where attributes are read from.
+/// Whose attributes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// A directory of the host: every name means itself.
+    /// A file of the host.
     Host,
-    /// An upper: the overlay's own names are stripped, escaped ones are unescaped.
+    /// A file of an upper or lower.
     Upper,
 }
 
-/// The recorded attributes of an open file or directory, sorted by name.
+/// What overlayfs says of a file of its own, by its attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// `y`: hides what is below; `x`: xattr whiteouts inside (6.7).
+    pub opaque: Option<u8>,
+    /// A whiteout, in a directory with opaque=x.
+    pub whiteout: bool,
+    /// The content or the name is elsewhere: never in an upper mounted with `userxattr`.
+    pub elsewhere: bool,
+}
+
+/// The attributes to record.
 pub fn read_xattrs(fd: impl AsFd, from: From) -> Result<Xattrs, Errno> {
-    let mut found = Xattrs::new();
+    read_marked(fd, from).map(|(xattrs, _)| xattrs)
+}
+
+/// The attributes to record, and overlayfs' own of an upper's file.
+pub fn read_marked(fd: impl AsFd, from: From) -> Result<(Xattrs, Marks), Errno> {
+    let (mut xattrs, mut marks) = (Xattrs::new(), Marks::default());
     for name in xattr::list(&fd)? {
-        let Some(recorded) = recorded_name(name.to_bytes(), from) else { continue };
+        let Some(recorded) = recorded(name.as_bytes(), from) else {
+            match name.to_bytes() {
+                b"user.overlay.opaque" => {
+                    marks.opaque = xattr::get(&fd, &name)?.and_then(|value| value.first().copied());
+                }
+                b"user.overlay.whiteout" => marks.whiteout = true,
+                b"user.overlay.metacopy" | b"user.overlay.redirect" => marks.elsewhere = true,
+                _ => {}
+            }
+            continue;
+        };
+        // removed in between: not there
         if let Some(value) = xattr::get(&fd, &name)? {
-            found.push((recorded, value));
+            xattrs.push((recorded, value));
         }
     }
-    found.sort_unstable();
-    Ok(found)
+    xattrs.sort_unstable();
+    Ok((xattrs, marks))
 }
 
-/// Sets recorded attributes in a lower or an upper, where the overlay reads them.
-pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<(), Errno> {
+/// Writes recorded attributes to a file of a lower. Returns how many this filesystem or
+/// namespace cannot hold: too long a name or value, or an ACL that names a user
+/// who is not mapped.
+pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<u64, Errno> {
+    let mut left_out = 0;
     for (name, value) in xattrs {
-        let name = CString::new(lower_name(name)).map_err(|_| Errno::INVAL)?;
-        xattr::set(&fd, &name, value)?;
+        let Ok(name) = CString::new(rendered(name)) else { return Err(Errno::INVAL) };
+        match xattr::set(&fd, &name, value) {
+            Ok(()) => {}
+            Err(Errno::RANGE | Errno::TOOBIG | Errno::OPNOTSUPP) => left_out += 1,
+            Err(Errno::INVAL) if is_acl(name.to_bytes()) => left_out += 1,
+            // ext4 says ENOSPC of a value that does not fit in its one block
+            Err(Errno::NOSPC) if rustix::fs::fstatvfs(&fd)?.f_bavail > 0 => left_out += 1,
+            Err(errno) => return Err(errno),
+        }
     }
-    Ok(())
+    Ok(left_out)
 }
 
-/// One of the overlay's own attributes (`opaque`, `whiteout`, …).
-pub fn own_xattr(fd: impl AsFd, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
-    xattr::get(fd, name)
+/// Makes the attributes of a directory in a lower those recorded: removes others.
+pub(super) fn replace_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<u64, Errno> {
+    for name in xattr::list(&fd)? {
+        let bytes = name.to_bytes();
+        let ours = bytes.starts_with(USER) || is_acl(bytes);
+        if ours && !xattrs.iter().any(|(wanted, _)| rendered(wanted) == bytes) {
+            xattr::remove(&fd, &name)?;
+        }
+    }
+    write_xattrs(fd, xattrs)
 }
 
-/// What a name on disk is recorded as; `None`: not at all.
-fn recorded_name(name: &[u8], from: From) -> Option<Vec<u8>> {
+pub(super) fn is_acl(name: &[u8]) -> bool {
+    name == ACCESS || name == DEFAULT
+}
+
+/// The name under which an attribute is recorded; `None`: it is not.
+pub fn recorded(name: &[u8], from: From) -> Option<Vec<u8>> {
     match from {
-        From::Upper if name.starts_with(ESCAPED) => Some([OVERLAY, &name[ESCAPED.len()..]].concat()),
-        From::Upper if name.starts_with(OVERLAY) => None,
-        _ if name.starts_with(b"user.") => Some(name.to_vec()),
-        _ if name.starts_with(b"system.posix_acl_") => Some(name.to_vec()),
+        From::Upper if name.starts_with(ESCAPED) => {
+            Some([OWN, name.get(ESCAPED.len()..).unwrap_or_default()].concat())
+        }
+        From::Upper if name.starts_with(OWN) => None,
+        _ if name.starts_with(USER) || is_acl(name) => Some(name.to_vec()),
         _ => None,
     }
 }
 
-/// What a recorded name is called on disk in a lower.
-fn lower_name(name: &[u8]) -> Vec<u8> {
-    match name.strip_prefix(OVERLAY) {
+/// The name that a recorded attribute has in a lower.
+pub fn rendered(name: &[u8]) -> Vec<u8> {
+    match name.strip_prefix(OWN) {
         Some(rest) => [ESCAPED, rest].concat(),
         None => name.to_vec(),
     }
@@ -76,20 +137,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overlay_names_are_escaped_in_a_lower_and_come_back() {
-        for name in ["user.a", "user.overlay.redirect", "user.overlay.overlay.x", "user.overlayish"] {
-            let disk = lower_name(name.as_bytes());
-            assert!(name == "user.a" || name == "user.overlayish" || disk != name.as_bytes());
-            assert_eq!(recorded_name(&disk, From::Upper).unwrap(), name.as_bytes());
+    fn names_go_there_and_back() {
+        for name in
+            ["user.a", "user.overlay.redirect", "user.overlay.overlay.x", "user.overlay.", "user.overlay"]
+        {
+            let there = rendered(name.as_bytes());
+            assert_eq!(recorded(&there, From::Upper).unwrap(), name.as_bytes(), "{name}");
+            assert_eq!(recorded(name.as_bytes(), From::Host).unwrap(), name.as_bytes());
         }
     }
 
     #[test]
-    fn only_user_attributes_and_acls_are_recorded() {
-        assert!(recorded_name(b"security.selinux", From::Host).is_none());
-        assert!(recorded_name(b"trusted.x", From::Host).is_none());
-        assert!(recorded_name(b"user.overlay.opaque", From::Upper).is_none());
-        assert!(recorded_name(b"system.posix_acl_access", From::Upper).is_some());
-        assert!(recorded_name(b"user.overlay.opaque", From::Host).is_some());
+    fn nothing_recorded_speaks_to_overlayfs() {
+        for name in ["user.overlay.redirect", "user.overlay.metacopy", "user.overlay.overlay.opaque"] {
+            assert!(rendered(name.as_bytes()).starts_with(ESCAPED));
+        }
+        for own in ["origin", "impure", "uuid", "protattr", "whiteout"] {
+            assert_eq!(recorded(format!("user.overlay.{own}").as_bytes(), From::Upper), None);
+        }
+        for other in ["security.capability", "trusted.x", "system.nfs4_acl", "btrfs.compression"] {
+            assert_eq!(recorded(other.as_bytes(), From::Host), None);
+        }
+        assert!(recorded(ACCESS, From::Upper).is_some());
+    }
+
+    /// Version 2; owner rwx, a user rw, group r, mask rwx, others none.
+    fn acl_naming(user: u32) -> Vec<u8> {
+        let all = u32::MAX;
+        let entry = |tag: u16, perm: u16, id: u32| {
+            [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        let entries = [(1, 7, all), (2, 6, user), (4, 4, all), (16, 7, all), (32, 0, all)];
+        let entries = entries.into_iter().flat_map(|(tag, perm, id)| entry(tag, perm, id));
+        2u32.to_le_bytes().into_iter().chain(entries).collect()
+    }
+
+    #[test]
+    fn an_acl_that_names_nobody_in_here_is_left_out_and_counted() {
+        use crate::os::userns::{Namespaces, in_namespaces};
+        let dir = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(dir.path()).unwrap();
+        let me = rustix::process::geteuid().as_raw();
+        let acl = |user| vec![(ACCESS.to_vec(), acl_naming(user))];
+        let here = write_xattrs(&fd, &acl(me + 1)).unwrap();
+        if here == 1 {
+            return crate::os::skip("ACLs", "the filesystem has none");
+        }
+        let inside = in_namespaces("test", Namespaces::User, || {
+            let left_out = [me + 1, me].map(|user| write_xattrs(&fd, &acl(user)).unwrap());
+            Ok((left_out, read_xattrs(&fd, From::Host).unwrap()))
+        });
+        match inside {
+            Ok(inside) => assert_eq!(inside, ([1, 0], acl(me))),
+            Err(error) => crate::os::skip("user namespaces", error),
+        }
+        assert_eq!(read_xattrs(&fd, From::Upper).unwrap(), acl(me));
     }
 }

@@ -1,174 +1,194 @@
-//! Mounting the overlay, by raw system calls on what was prepared before: it runs in a
-//! clone of a process that may have had threads, so no allocation and no lock.
+//! One overlay mount by raw system calls.
 //!
-//! Options are always `userxattr` (without it the mount succeeds and directories break
-//! later), `index=off`, and `volatile` with an upper: a fresh upper and work for every
-//! session, durability by our own syncfs. Paths are relative to the store, which keeps
-//! them below fsconfig's 256 bytes and the option string below a page.
+//! [`OverlaySpec::mount`] runs in a child cloned from a process with threads: it
+//! allocates nothing, takes no lock and touches no errno; everything it needs is made by
+//! [`OverlaySpec::new`] before. Options, and no others (kernel-facts.md):
+//!
+//! - `userxattr`: without it the mount succeeds and `rm -r d && mkdir d` fails later;
+//! - `volatile` with an upper: a closing overlay does not sync the whole filesystem;
+//! - `index=off`: on is accepted and silently without effect.
+//!
+//! Paths of layers are relative to `base`: a string of fsconfig(2) has at most 255
+//! bytes, all options of mount(2) together one page.
 
 use std::ffi::{CStr, CString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
 };
 
-use super::compat;
 use crate::error::{Error, Result};
+use crate::overlay::{compat, explain};
 
-/// An overlay to be mounted.
+/// What to mount where.
 #[derive(Debug)]
 pub struct OverlaySpec {
-    /// By path, not by descriptor: one opened outside belongs to another mount
-    /// namespace, whose directories cannot be layers (EINVAL).
-    base: CString,
-    lowers: Vec<CString>,
-    data: Option<CString>,
-    upper: Option<(CString, CString)>,
-    target: CString,
-    /// The same as one option string, for kernels without `lowerdir+`.
-    options: CString,
+    /// Where the layers' paths begin. A path, not a descriptor: one that was opened in
+    /// another mount namespace leads to layers that are EINVAL (Linux 6.18).
+    pub base: CString,
+    /// Lower layers, top first; at least one.
+    pub lowers: Vec<CString>,
+    /// The data-only lower that stubs point into.
+    pub data: Option<CString>,
+    /// Without an upper the view is read-only.
+    pub upper: Option<CString>,
+    /// Empty directory on the upper's filesystem; needed with an upper.
+    pub work: Option<CString>,
+    /// Absolute, or relative to `base`.
+    pub target: CString,
+    /// The same as one string for mount(2); `None` when it does not fit in a page.
+    legacy: Option<CString>,
+    /// Upper and work as the kernel unescapes them.
+    escaped: [Option<CString>; 2],
 }
 
-/// The part of the mount that failed.
-#[derive(Clone, Copy, Debug)]
+/// The layers of an overlay, as paths relative to a directory.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// Top first.
+    pub lowers: Vec<CString>,
+    pub data: Option<CString>,
+    pub upper: Option<CString>,
+    pub work: Option<CString>,
+}
+
+/// The step that failed, and the system's error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MountFailure {
+    /// One of the constants below [`step`].
     pub step: &'static str,
     pub errno: i32,
 }
 
-impl OverlaySpec {
-    /// Prepares a mount at `target`. Lowers (top first), the data-only lower, upper and
-    /// work are relative to `base`; without an upper the view is read-only.
-    pub fn new(
-        base: &Path,
-        lowers: Vec<CString>,
-        data: Option<CString>,
-        upper: Option<(CString, CString)>,
-        target: CString,
-    ) -> Result<Self> {
-        let base = CString::new(base.as_os_str().as_bytes())
-            .map_err(|_| Error::failure("the store's path has a NUL"))?;
-        let options = option_string(&lowers, data.as_ref(), upper.as_ref())?;
-        Ok(Self { base, lowers, data, upper, target, options })
-    }
+/// The names of the steps.
+pub mod step {
+    pub const CHDIR: &str = "chdir";
+    pub const FSOPEN: &str = "fsopen";
+    pub const LOWER: &str = "lowerdir";
+    pub const DATA: &str = "datadir";
+    pub const UPPER: &str = "upperdir";
+    pub const WORK: &str = "workdir";
+    pub const OPTION: &str = "option";
+    pub const CREATE: &str = "create";
+    pub const FSMOUNT: &str = "fsmount";
+    pub const ATTACH: &str = "move_mount";
+    pub const LEGACY: &str = "mount";
 
-    /// Mounts it. Raw system calls only; changes the working directory.
-    pub fn mount(&self) -> std::result::Result<(), MountFailure> {
-        let failure =
-            |(step, errno): (&'static str, Errno)| MountFailure { step, errno: errno.raw_os_error() };
-        rustix::process::chdir(self.base.as_c_str()).map_err(|errno| failure(("chdir", errno)))?;
-        match self.attempt() {
-            Err((_, errno)) if compat::wants_syncfs(errno) && self.upper.is_some() => {
-                self.sync().map_err(|errno| failure(("syncfs", errno)))?;
-                self.attempt().map_err(failure)
-            }
-            other => other.map_err(failure),
+    pub const ALL: &[&str] =
+        &[CHDIR, FSOPEN, LOWER, DATA, UPPER, WORK, OPTION, CREATE, FSMOUNT, ATTACH, LEGACY];
+}
+
+impl MountFailure {
+    /// As an error with cause and hint, for the process that may allocate.
+    pub fn error(&self, target: &CStr) -> Error {
+        use std::os::unix::ffi::OsStrExt;
+        let (cause, hint) = explain::explain(self.step, self.errno);
+        let io = std::io::Error::from_raw_os_error(self.errno);
+        let error = Error::io("mount the overlay at", std::ffi::OsStr::from_bytes(target.to_bytes()), &io)
+            .with_cause(cause);
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
         }
     }
+}
 
-    pub fn target(&self) -> &CStr {
-        &self.target
+impl OverlaySpec {
+    pub fn new(base: CString, layers: Layers, target: CString) -> Self {
+        let legacy = compat::options(&layers);
+        let escaped = [&layers.upper, &layers.work].map(|path| path.as_ref().map(|p| compat::escaped(p)));
+        let Layers { lowers, data, upper, work } = layers;
+        Self { base, lowers, data, upper, work, target, legacy, escaped }
     }
 
-    pub fn lowers(&self) -> &[CString] {
-        &self.lowers
+    /// Mounts it. The working directory of the process is `/` afterwards, whatever
+    /// the result, so that none of the store is left within its reach.
+    pub fn mount(&self) -> Result<(), MountFailure> {
+        let result = self.mount_here();
+        let home = rustix::process::chdir(c"/").map_err(at(step::CHDIR));
+        result.and(home)
     }
 
-    pub fn upper(&self) -> Option<&CStr> {
-        self.upper.as_ref().map(|(upper, _)| upper.as_c_str())
-    }
-
-    pub fn data(&self) -> Option<&CStr> {
-        self.data.as_deref()
-    }
-
-    pub fn base(&self) -> &CStr {
-        &self.base
-    }
-
-    fn attempt(&self) -> std::result::Result<(), (&'static str, Errno)> {
-        match self.by_descriptor() {
-            Err((step, errno)) if compat::wants_option_string(step, errno) => {
-                self.by_option_string().map_err(|errno| ("mount", errno))
+    fn mount_here(&self) -> Result<(), MountFailure> {
+        rustix::process::chdir(self.base.as_c_str()).map_err(at(step::CHDIR))?;
+        match self.attempt() {
+            Err(failure) if compat::wants_sync(failure, self.upper.is_some()) => {
+                // an error here comes again from the mount
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let store = rustix::fs::open(c".", flags, Mode::empty());
+                let _ = store.and_then(rustix::fs::syncfs);
+                self.attempt()
             }
             other => other,
         }
     }
 
-    fn by_descriptor(&self) -> std::result::Result<(), (&'static str, Errno)> {
-        let at = |step: &'static str| move |errno: Errno| (step, errno);
-        let fs = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at("fsopen"))?;
+    fn attempt(&self) -> Result<(), MountFailure> {
+        match self.mount_by_context() {
+            Err(failure) if compat::wants_legacy(failure) => {
+                self.mount_by_string().map_err(|second| compat::telling(failure, second))
+            }
+            other => other,
+        }
+    }
+
+    /// fsopen(2) and friends: Linux 5.2; `lowerdir+` and `datadir+`: 6.8.
+    fn mount_by_context(&self) -> Result<(), MountFailure> {
+        let fs = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(step::FSOPEN))?;
+        let set = |key: &CStr, value: &CStr| fsconfig_set_string(&fs, key, value);
         for lower in &self.lowers {
-            fsconfig_set_string(&fs, c"lowerdir+", lower.as_c_str()).map_err(at("lowerdir+"))?;
+            set(c"lowerdir+", lower).map_err(at(step::LOWER))?;
         }
         if let Some(data) = &self.data {
-            fsconfig_set_string(&fs, c"datadir+", data.as_c_str()).map_err(at("datadir+"))?;
+            set(c"datadir+", data).map_err(at(step::DATA))?;
         }
-        if let Some((upper, work)) = &self.upper {
-            fsconfig_set_string(&fs, c"upperdir", upper.as_c_str()).map_err(at("upperdir"))?;
-            fsconfig_set_string(&fs, c"workdir", work.as_c_str()).map_err(at("workdir"))?;
-            fsconfig_set_flag(&fs, c"volatile").map_err(at("volatile"))?;
+        let [upper, work] = &self.escaped;
+        if let Some(upper) = upper {
+            set(c"upperdir", upper).map_err(at(step::UPPER))?;
+            fsconfig_set_flag(&fs, c"volatile").map_err(at(step::OPTION))?;
         }
-        fsconfig_set_flag(&fs, c"userxattr").map_err(at("userxattr"))?;
-        fsconfig_set_string(&fs, c"index", c"off").map_err(at("index"))?;
-        fsconfig_create(&fs).map_err(at("create"))?;
+        if let Some(work) = work {
+            set(c"workdir", work).map_err(at(step::WORK))?;
+        }
+        set(c"index", c"off").map_err(at(step::OPTION))?;
+        fsconfig_set_flag(&fs, c"userxattr").map_err(at(step::OPTION))?;
+        fsconfig_create(&fs).map_err(at(step::CREATE))?;
         let flags = MountAttrFlags::MOUNT_ATTR_NODEV;
-        let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(at("fsmount"))?;
+        let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(at(step::FSMOUNT))?;
         let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(&mount, c"", CWD, self.target.as_c_str(), empty).map_err(at("move_mount"))
+        move_mount(&mount, c"", rustix::fs::CWD, self.target.as_c_str(), empty).map_err(at(step::ATTACH))
     }
 
-    fn by_option_string(&self) -> std::result::Result<(), Errno> {
-        mount(c"overlay", self.target.as_c_str(), c"overlay", MountFlags::NODEV, self.options.as_c_str())
-    }
-
-    fn sync(&self) -> std::result::Result<(), Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let real = rustix::fs::openat(CWD, self.base.as_c_str(), flags, Mode::empty())?;
-        rustix::fs::syncfs(&real)
+    pub(super) fn mount_by_string(&self) -> Result<(), MountFailure> {
+        let options = self.legacy.as_deref().ok_or(Errno::NAMETOOLONG).map_err(at(step::LEGACY))?;
+        let flags = MountFlags::NODEV;
+        rustix::mount::mount(c"overlay", self.target.as_c_str(), c"overlay", flags, options)
+            .map_err(at(step::LEGACY))
     }
 }
 
-/// `lowerdir=A:B::DATA,upperdir=…`: `:`, `,` and `\` in a path are escaped.
-fn option_string(
-    lowers: &[CString],
-    data: Option<&CString>,
-    upper: Option<&(CString, CString)>,
-) -> Result<CString> {
-    let mut text = b"lowerdir=".to_vec();
-    for (index, lower) in lowers.iter().enumerate() {
-        if index > 0 {
-            text.push(b':');
-        }
-        escape_into(&mut text, lower, true);
-    }
-    if let Some(data) = data {
-        text.extend_from_slice(b"::");
-        escape_into(&mut text, data, true);
-    }
-    if let Some((upper, work)) = upper {
-        for (key, path) in [(&b",upperdir="[..], upper), (&b",workdir="[..], work)] {
-            text.extend_from_slice(key);
-            escape_into(&mut text, path, false);
-        }
-        text.extend_from_slice(b",volatile");
-    }
-    text.extend_from_slice(b",userxattr,index=off");
-    CString::new(text).map_err(|_| Error::failure("a mount option with a NUL"))
+fn at(step: &'static str) -> impl Fn(Errno) -> MountFailure {
+    move |errno| MountFailure { step, errno: errno.raw_os_error() }
 }
 
-fn escape_into(text: &mut Vec<u8>, path: &CStr, colons: bool) {
-    for &byte in path.to_bytes() {
-        if byte == b'\\' || byte == b',' || (colons && byte == b':') {
-            text.push(b'\\');
-        }
-        text.push(byte);
-    }
+/// What the kernel shows for the topmost mount at `target` in the text of
+/// /proc/self/mountinfo (proc_pid_mountinfo(5)): the type and the filesystem's options.
+pub fn shown_options(mountinfo: &str, target: &str) -> Option<(String, Vec<String>)> {
+    let shown = |line: &str| {
+        let (mount, fs) = line.split_once(" - ")?;
+        let mut fs = fs.split(' ');
+        let found = (fs.next()?.to_string(), fs.nth(1)?.split(',').map(String::from).collect());
+        (unescaped(mount.split(' ').nth(4)?) == target).then_some(found)
+    };
+    mountinfo.lines().rev().find_map(shown)
+}
+
+/// Blank, tab, newline and backslash come as octal.
+fn unescaped(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 #[cfg(test)]
@@ -176,13 +196,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_option_string_says_the_same_as_the_calls() {
-        let c = |text: &str| CString::new(text).unwrap();
-        let upper = (c("u,p"), c("w:k"));
-        let options = option_string(&[c("l:1"), c("l2")], Some(&c("objects")), Some(&upper)).unwrap();
+    fn the_last_mount_of_a_target_is_the_one_shown() {
+        let text = "1 2 0:3 / / rw - ext4 /dev/vda rw\n\
+             5 1 0:9 / /a\\040b rw,relatime shared:1 - tmpfs none rw\n\
+             6 5 0:9 / /a\\040b rw - overlay overlay rw,userxattr,volatile\n";
+        let (kind, options) = shown_options(text, "/a b").unwrap();
         assert_eq!(
-            options.to_str().unwrap(),
-            "lowerdir=l\\:1:l2::objects,upperdir=u\\,p,workdir=w:k,volatile,userxattr,index=off"
+            (kind.as_str(), options),
+            ("overlay", vec!["rw".into(), "userxattr".into(), "volatile".into()])
         );
+        assert_eq!(shown_options(text, "/a"), None);
     }
 }

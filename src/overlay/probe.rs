@@ -1,157 +1,207 @@
-//! Whether stubs work here: by really mounting one, once per store and kernel.
+//! What a store's directory can do, found out by doing it.
 //!
-//! The trial makes an object, a stub of it, an upper and a work directory in a scratch
-//! directory of the store, mounts them in namespaces of its own, reads through the
-//! stub, writes to it, and replaces a directory (which fails without `userxattr`).
+//! Versions say little (distributions back-port), so a stub is really mounted: in a
+//! child with user and mount namespaces, in a scratch directory inside the store that is
+//! gone afterwards. It takes some milliseconds; [`Probe`] is made to be kept as JSON
+//! and is good for as long as [`Probe::is_current`].
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use nix::sched::CloneFlags;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::compat;
-use super::mount::OverlaySpec;
-use super::projection::{Projection, stub::Stub};
-use crate::cas::Digest;
-use crate::cas::publish::link_unnamed;
+use crate::cas::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::manifest::node::{Content, Entry, Kind, Meta, Time};
+use crate::os::cursor::c_name;
 use crate::os::dir::Dir;
-use crate::os::{mkdir, remove, userns};
+use crate::os::link::link_unnamed;
+use crate::os::mkdir;
+use crate::os::remove::remove_tree;
+use crate::os::userns::{Namespaces, in_namespaces};
+use crate::os::xattr;
+use crate::overlay::mount::{Layers, OverlaySpec, shown_options};
+use crate::overlay::projection::{Projection, Stub};
 
-/// What a trial found.
+/// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The kernel it was made on: release and version.
-    pub kernel: String,
-    /// The store's filesystem.
+    /// The kernel and its boot this was found under.
+    pub key: String,
+    /// By statfs(2): `ext4`, or the magic number in hex.
     pub filesystem: String,
-    /// Why stubs do not work; `None`: they do.
-    pub stub: Option<String>,
-    /// What to do about it.
-    pub hint: Option<String>,
+    /// Files have `user.*` attributes.
+    pub user_xattr: bool,
+    /// O_TMPFILE and naming it work.
+    pub tmpfile: bool,
+    /// A writable overlay of ordinary files works, or why not.
+    pub overlay: Result<(), String>,
+    /// Stubs are followed and copied up, or why not.
+    pub stub: Result<(), String>,
 }
 
+/// Where a store remembers its probe.
 const NAME: &str = "probe.json";
-const TEXT: &[u8] = b"what the stub shows";
+const CONTENT: &[u8] = b"what a stub stands for\n";
 
-/// The remembered result for this store and kernel, or that of a trial made now. A
-/// failure is not remembered: its cause may be gone the next time.
-pub fn cached(store: &Path) -> Result<Probe> {
-    let path = store.join(NAME);
-    let known: Option<Probe> = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    if let Some(probe) = known.filter(|probe| probe.kernel == kernel() && probe.stub.is_none()) {
-        return Ok(probe);
+impl Probe {
+    /// Tries the directory. An error means that it could not be tried at all.
+    pub fn run(store: &Path) -> Result<Self> {
+        let scratch = store.join(format!(".probe-{}", std::process::id()));
+        remove_tree(&scratch)?;
+        for part in ["objects", "lower", "upper", "work", "view"] {
+            mkdir::private(&scratch.join(part))?;
+        }
+        let probe = try_all(&scratch);
+        remove_tree(&scratch)?;
+        probe
     }
-    let probe = run(store)?;
-    if probe.stub.is_none() {
-        let text = serde_json::to_vec(&probe).map_err(std::io::Error::from).context("write", &path)?;
-        let half = store.join(format!("{NAME}.{}", std::process::id()));
-        std::fs::write(&half, text).context("write", &half)?;
-        std::fs::rename(&half, &path).context("write", &path)?;
+
+    /// The remembered result for this store, kernel and boot, or that of a trial made
+    /// now. A failure is not remembered: its cause may be gone the next time.
+    pub fn cached(store: &Path) -> Result<Self> {
+        let path = store.join(NAME);
+        let known: Option<Self> = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        if let Some(probe) = known.filter(|probe| probe.is_current() && probe.stub.is_ok()) {
+            return Ok(probe);
+        }
+        let probe = Self::run(store)?;
+        if probe.stub.is_ok() {
+            let text = serde_json::to_vec(&probe).map_err(std::io::Error::from).context("write", &path)?;
+            let half = store.join(format!("{NAME}.{}", std::process::id()));
+            fs::write(&half, text).context("write", &half)?;
+            fs::rename(&half, &path).context("write", &path)?;
+        }
+        Ok(probe)
     }
-    Ok(probe)
+
+    /// Whether kernel and boot are the ones it was made under.
+    pub fn is_current(&self) -> bool {
+        self.key == key()
+    }
 }
 
-/// Makes the trial.
-pub fn run(store: &Path) -> Result<Probe> {
-    let scratch = store.join(format!("probe-{}", std::process::id()));
-    let outcome = prepare(&scratch).and_then(|spec| {
-        userns::in_child("try a mount", || {
-            userns::enter_own_namespace(CloneFlags::CLONE_NEWNS, rustix::process::geteuid().as_raw())?;
-            trial(&spec, &scratch)
-        })
-    });
-    remove::remove_tree(&scratch)?;
-    let (stub, hint) = match outcome {
-        Ok(()) => (None, None),
-        Err(error) => (Some(error.to_string()), error.hint().map(str::to_string)),
+fn try_all(scratch: &Path) -> Result<Probe> {
+    let dir = Dir::open(scratch)?;
+    let user_xattr = xattr::set(&dir, c"user.vrift", b"1").is_ok();
+    let tmpfile = unnamed(&dir).is_ok();
+    let attempt = |stub: bool| {
+        let work = || if stub { with_stub(scratch) } else { plain(scratch) };
+        in_namespaces("try an overlay", Namespaces::UserAndMount, work).map_err(|error| error.to_string())
     };
-    Ok(Probe { kernel: kernel(), filesystem: filesystem(store), stub, hint })
+    let overlay = attempt(false);
+    let stub = overlay.clone().and_then(|()| {
+        for part in ["upper", "work"] {
+            let path = scratch.join(part);
+            remove_tree(&path).and_then(|()| mkdir::private(&path)).map_err(|error| error.to_string())?;
+        }
+        attempt(true)
+    });
+    Ok(Probe { key: key(), filesystem: filesystem(scratch)?, user_xattr, tmpfile, overlay, stub })
 }
 
-fn prepare(scratch: &Path) -> Result<OverlaySpec> {
-    for name in ["objects", "lower/dir", "upper", "work", "view"] {
-        mkdir::private(&scratch.join(name))?;
+fn unnamed(dir: &Dir) -> Result<(), rustix::io::Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(dir, c".", flags, Mode::RUSR | Mode::WUSR)?;
+    link_unnamed(fd, dir, c"tmpfile")
+}
+
+/// The check that `userxattr` is in force is the kernel's list of options, and a
+/// directory over a deleted one: without it that is EIO.
+fn plain(scratch: &Path) -> Result<()> {
+    fs::create_dir(scratch.join("lower/d")).context("make directory", "lower/d")?;
+    fs::write(scratch.join("lower/d/f"), "").context("write", "lower/d/f")?;
+    let view = mount(scratch, None)?;
+    let info = fs::read_to_string("/proc/self/mountinfo").context("read", "/proc/self/mountinfo")?;
+    let (_, options) = shown_options(&info, &view.to_string_lossy())
+        .ok_or_else(|| Error::failure("the mount does not appear"))?;
+    if !options.iter().any(|option| option == "userxattr") {
+        return Err(Error::failure("the kernel ignores `userxattr`"));
     }
-    let digest = Digest::of(TEXT);
+    fs::remove_dir_all(view.join("d")).context("remove", "d")?;
+    fs::create_dir(view.join("d")).context("make a directory over a deleted one", "d")?;
+    match fs::read_dir(view.join("d")).context("read directory", "d")?.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::failure("a deleted file came back")),
+    }
+}
+
+fn with_stub(scratch: &Path) -> Result<()> {
+    let digest = Digest::of(CONTENT);
     let object = scratch.join("objects").join(digest.object_path());
     mkdir::private(object.parent().unwrap_or(scratch))?;
-    std::fs::write(&object, TEXT).context("write", &object)?;
-    let content = Content { digest, size: TEXT.len() as u64, sparse: false };
-    let meta = Meta { mode: 0o640, mtime: Time { secs: 1, nanos: 2 }, xattrs: Vec::new() };
-    let entry = Entry { name: b"stub".to_vec(), meta, group: 0, kind: Kind::File(content) };
+    fs::write(&object, CONTENT).context("write", &object)?;
     let lower = Dir::open(&scratch.join("lower"))?;
-    let made =
-        Stub.make_file(&lower, &entry).and_then(|file| link_unnamed(file.as_fd(), lower.as_fd(), c"stub"));
-    made.context("make a stub in", lower.path()).map_err(|error| {
-        error.with_hint(
-            "the store's filesystem needs O_TMPFILE and user xattrs: choose another with --store DIR",
-        )
-    })?;
-    let target = CString::new(scratch.join("view").as_os_str().as_bytes())
-        .map_err(|_| Error::failure("the store's path has a NUL"))?;
-    OverlaySpec::new(
-        scratch,
-        vec![c"lower".into()],
-        Some(c"objects".into()),
-        Some((c"upper".into(), c"work".into())),
-        target,
-    )
-}
+    let content = Content { digest, size: CONTENT.len() as u64, sparse: false };
+    let meta = Meta { mode: 0o644, mtime: Time { secs: 1_000_000_000, nanos: 1 }, xattrs: Vec::new() };
+    let entry = Entry { name: b"stub".to_vec(), meta, group: 0, kind: Kind::File(content) };
+    let made = Stub::new().make_file(&lower, &entry)?;
+    link_unnamed(made.fd, &lower, c_name(&entry.name)?.as_c_str()).context("name", "stub")?;
 
-/// In namespaces of its own.
-fn trial(spec: &OverlaySpec, scratch: &Path) -> Result<()> {
-    spec.mount().map_err(|failure| {
-        let (cause, hint) = compat::explain(failure.step, failure.errno);
-        let errno = std::io::Error::from_raw_os_error(failure.errno);
-        Error::io("mount an overlay at", scratch, &errno)
-            .with_cause(format!("{cause} ({}: {errno})", failure.step))
-            .with_hint(hint)
-    })?;
-    let view = scratch.join("view");
-    let stub = view.join("stub");
-    let read = std::fs::read(&stub).context("read through a stub at", &stub);
-    let read = read.map_err(|error| error.with_hint("stubs are followed rootless from Linux 6.16 on"))?;
-    if read != TEXT {
-        return Err(Error::failure("a stub does not show its object")
-            .with_hint("stubs are followed rootless from Linux 6.16 on"));
-    }
-    let write = || -> std::io::Result<()> {
-        use std::io::Write;
-        std::fs::OpenOptions::new().append(true).open(&stub)?.write_all(b"!")?;
-        std::fs::remove_dir(view.join("dir"))?;
-        std::fs::create_dir(view.join("dir"))
+    let stub = mount(scratch, Some(c"objects".into()))?.join("stub");
+    let there = |size: u64| -> Result<()> {
+        let stat = fs::metadata(&stub).context("stat", "stub")?;
+        match stat.size() == size {
+            true => Ok(()),
+            false => Err(Error::failure(format!("a stub has {} bytes instead of {size}", stat.size()))),
+        }
     };
-    write().context("write in the view at", &view)
-}
-
-/// The running kernel: what a remembered result holds for.
-pub fn kernel() -> String {
-    let uname = rustix::system::uname();
-    format!("{} {}", uname.release().to_string_lossy(), uname.version().to_string_lossy())
-}
-
-/// The name of the filesystem that a path is on, as far as its magic is known
-/// (statfs(2)).
-pub fn filesystem(path: &Path) -> String {
-    let Ok(stat) = rustix::fs::statfs(path) else { return "unknown".into() };
-    match stat.f_type as u32 {
-        0xef53 => "ext4".into(),
-        0x5846_5342 => "xfs".into(),
-        0x9123_683e => "btrfs".into(),
-        0x0102_1994 => "tmpfs".into(),
-        0x794c_7630 => "overlay".into(),
-        0x6969 => "nfs".into(),
-        0x2fc1_2fc1 => "zfs".into(),
-        0xf2f5_2010 => "f2fs".into(),
-        0x6573_5546 => "fuse".into(),
-        0xca45_1a4e => "bcachefs".into(),
-        magic => format!("{magic:#x}"),
+    there(content.size)?;
+    if fs::read(&stub).context("read through", "stub")? != CONTENT {
+        return Err(Error::failure("a stub does not read as its object"));
     }
+    let mut file = OpenOptions::new().append(true).open(&stub).context("open for writing", "stub")?;
+    file.write_all(b"more").context("append to", "stub")?;
+    there(content.size + 4)?;
+    let object = fs::read(&object).context("read", &object)?;
+    if object == CONTENT { Ok(()) } else { Err(Error::failure("writing to a stub changed its object")) }
+}
+
+fn mount(scratch: &Path, data: Option<CString>) -> Result<PathBuf> {
+    let base = CString::new(scratch.as_os_str().as_bytes())
+        .map_err(|_| Error::failure("the store's path has a NUL"))?;
+    let layers = Layers {
+        lowers: vec![c"lower".into()],
+        data,
+        upper: Some(c"upper".into()),
+        work: Some(c"work".into()),
+    };
+    let spec = OverlaySpec::new(base, layers, c"view".into());
+    spec.mount().map_err(|failure| failure.error(&spec.target))?;
+    Ok(scratch.join("view"))
+}
+
+fn filesystem(path: &Path) -> Result<String> {
+    let magic = rustix::fs::statfs(path).context("read the filesystem of", path)?.f_type;
+    // statfs(2)
+    let name = match magic {
+        0xef53 => "ext4",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x0102_1994 => "tmpfs",
+        0x794c_7630 => "overlay",
+        0x6969 => "nfs",
+        0xf2f5_2010 => "f2fs",
+        0x2fc1_2fc1 => "zfs",
+        0xca45_1a4e => "bcachefs",
+        0x6573_5546 => "fuse",
+        0x0102_1997 => "9p",
+        other => return Ok(format!("{other:#x}")),
+    };
+    Ok(name.into())
+}
+
+fn key() -> String {
+    let system = rustix::system::uname();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    [system.release(), system.version()].map(|text| text.to_string_lossy().into_owned()).join(" ")
+        + " "
+        + boot.trim()
 }
 
 #[cfg(test)]
@@ -159,16 +209,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trial_leaves_nothing_and_a_success_is_remembered() {
-        let dir = tempfile::tempdir().unwrap();
-        let probe = run(dir.path()).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        if let Some(why) = probe.stub {
-            assert!(std::env::var_os("VRIFT_MUST_WORK").is_none(), "{why}");
-            eprintln!("skipped: {why}");
-            return;
+    fn a_probe_says_what_works_and_leaves_nothing() {
+        let store = tempfile::tempdir().unwrap();
+        let probe = Probe::run(store.path()).unwrap();
+        println!("{}", serde_json::to_string(&probe).unwrap());
+        assert!(probe.is_current());
+        assert_eq!(fs::read_dir(store.path()).unwrap().count(), 0);
+        let json = serde_json::to_string(&probe).unwrap();
+        assert_eq!(serde_json::from_str::<Probe>(&json).unwrap(), probe);
+        if let Err(why) = &probe.stub {
+            crate::os::skip("stubs", why);
         }
-        assert_eq!(cached(dir.path()).unwrap(), cached(dir.path()).unwrap());
-        assert!(dir.path().join(NAME).exists());
     }
 }

@@ -1,224 +1,318 @@
-//! Reading a closed upper: what a session wrote and deleted, as a flat list in tree
-//! order.
+//! Reading a closed upper: what a session wrote, as a flat list in tree order.
 //!
-//! The overlay marks deletions as whiteouts (a character device 0:0, or an empty file
-//! with `user.overlay.whiteout` in a directory whose `opaque` is `x`), and directories
-//! that hide what is below them as opaque (`user.overlay.opaque` is `y`). Its own
-//! xattrs are stripped from what is recorded. Nothing in the upper is changed.
+//! Nothing in the upper is changed (rule 1). The caller runs it in
+//! `as_root_of_own_files`, since modes would stop a plain walk (rule 4). Names
+//! `.vrift-*` are vrift's own and never taken in; sockets and devices are reported and
+//! left out (rule 5). A whiteout is a character device 0:0, or a file with
+//! `user.overlay.whiteout` in a directory with `user.overlay.opaque` = x.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
+use std::collections::hash_map::Entry as Slot;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode, OFlags};
 
-use super::escape::{self, From};
-use crate::error::{Context, Result};
+use crate::cas::digest::Digest;
+use crate::error::{Context, Error, Result, quoted};
 use crate::manifest::dir::tree_order;
 use crate::manifest::group;
-use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
-use crate::os::dir::{Dir, Stat};
-use crate::os::work::Stack;
+use crate::manifest::node::{Content, Entry, Kind, Meta, Time};
+use crate::os::crew::{self, Jobs};
+use crate::os::dir::{Dir, Name, Stat};
+use crate::overlay::escape::{self, From, Marks};
 
-/// What a name in an upper means.
+/// Directories held open at once; beyond it they are opened again by path.
+const HELD: usize = 256;
+/// Files in one job.
+const BATCH: usize = 32;
+/// Bytes of path in one openat: below PATH_MAX.
+const STRIDE: usize = 3_500;
+
+/// Takes the content of a regular file: called once for each inode, from several
+/// threads, with its directory, its name in it and what statx says.
+pub type Take<'a> = dyn Fn(&Dir, &CStr, &Stat) -> Result<Content> + Sync + 'a;
+
+/// What is at a path of an upper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It was deleted.
+    /// Hides the lower's name.
     Whiteout,
-    /// A directory; `opaque`: nothing of the lower shows below it.
+    /// A directory; an opaque one hides all that the lower has in it.
     Dir { meta: Meta, opaque: bool },
-    /// A file, link or FIFO that was written.
+    /// A file, symbolic link or FIFO.
     Leaf(Entry),
 }
 
-/// An upper's content.
+/// All that an upper holds.
 #[derive(Debug, Default)]
 pub struct Upper {
-    /// In tree order: a directory before what is in it. The root has the empty path.
+    /// By path from the upper's root, in tree order; the root itself is the empty path.
     pub found: Vec<(Vec<u8>, Found)>,
-    /// Names that cannot be kept, and why.
-    pub skipped: Vec<(Vec<u8>, &'static str)>,
+    /// What is not taken in, and why.
+    pub skipped: Vec<(Vec<u8>, String)>,
 }
 
-/// Publishes the content of a regular file, given its directory, name and stat. Called
-/// by several threads.
-pub type Take<'a> = dyn Fn(&Dir, &CStr, &Stat) -> Result<Content> + Sync + 'a;
-
-/// True when no name is in it: a cheap look, for a session that wrote nothing.
+/// Whether nothing was written, but perhaps the root's own metadata. One getdents64.
 pub fn is_empty(upper: &Path) -> Result<bool> {
-    Ok(Dir::open(upper)?.names()?.is_empty())
+    Ok(Dir::open(upper)?.names()?.iter().all(|name| is_ours(&name.name)))
 }
 
-/// Reads an upper with several threads.
-pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
+/// The metadata of an upper's root, which is that of the project's directory.
+pub fn root_meta(upper: &Path) -> Result<Meta> {
     let root = Dir::open(upper)?;
+    let xattrs = escape::read_xattrs(&root, From::Upper).context("read attributes of", upper)?;
     let stat = root.stat_self()?;
-    let (meta, marks) = directory(&root, &stat)?;
-    let gathered = Mutex::new(Gathered::default());
-    lock(&gathered).upper.found.push((Vec::new(), Found::Dir { meta, opaque: marks.opaque }));
-    let reader = Reader { take, gathered: &gathered };
-    let first = Item::Dir { dir: Arc::new(root), path: Vec::new(), whiteouts: marks.xattr_whiteouts };
-    let stack = Stack::new(vec![first]);
-    stack.run(|item| reader.item(&stack, item))?;
-    Ok(gathered.into_inner().unwrap_or_else(PoisonError::into_inner).finish())
+    Ok(Meta { mode: stat.mode, mtime: mtime(&stat), xattrs })
 }
 
-/// Files read by one worker before it asks for other work.
-const BATCH: usize = 64;
-
-enum Item {
-    Dir { dir: Arc<Dir>, path: Vec<u8>, whiteouts: bool },
-    Files { dir: Arc<Dir>, path: Vec<u8>, files: Vec<(CString, Stat)>, whiteouts: bool },
+/// Reads an upper whose overlay is unmounted.
+pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
+    let walk = Walk {
+        top: Dir::open(upper)?,
+        take,
+        live: Arc::default(),
+        list: Mutex::default(),
+        inodes: Mutex::default(),
+    };
+    let work = |job: Job, jobs: &Jobs<Job>| walk.step(job, jobs);
+    crew::run(&work, |lead| lead.give(Job::Dir { from: None, path: Vec::new() }))?;
+    let contents = walk.inodes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut list = walk.list.into_inner().unwrap_or_else(PoisonError::into_inner);
+    list.found.sort_unstable_by(|(a, ..), (b, ..)| tree_order(a, b));
+    list.skipped.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
+    let found = joined(list.found, &contents)?;
+    Ok(Upper { found, skipped: list.skipped })
 }
+
+/// A directory, counted while it is open.
+struct Held {
+    dir: Dir,
+    live: Arc<AtomicUsize>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+enum Job {
+    /// A directory to list, opened from its parent where that is held.
+    Dir {
+        from: Option<Arc<Held>>,
+        path: Vec<u8>,
+    },
+    Files {
+        dir: Arc<Held>,
+        path: Vec<u8>,
+        names: Vec<Name>,
+        xattr_whiteouts: bool,
+    },
+}
+
+/// What was found, and the inode of a name that has company.
+type Seen = (Vec<u8>, Found, Option<u64>);
 
 #[derive(Default)]
-struct Gathered {
-    upper: Upper,
-    /// Names of hard-linked inodes, with what the first of them was found to be.
-    linked: HashMap<u64, Vec<Vec<u8>>>,
-    contents: HashMap<u64, Content>,
+struct List {
+    found: Vec<Seen>,
+    skipped: Vec<(Vec<u8>, String)>,
 }
 
-struct Reader<'a> {
+struct Walk<'a> {
+    top: Dir,
     take: &'a Take<'a>,
-    gathered: &'a Mutex<Gathered>,
+    live: Arc<AtomicUsize>,
+    list: Mutex<List>,
+    /// Content of a file with several names; `None` while one of them is being taken.
+    inodes: Mutex<HashMap<u64, Option<Content>>>,
 }
 
-impl Reader<'_> {
-    fn item(&self, stack: &Stack<Item>, item: Item) -> Result<()> {
-        match item {
-            Item::Dir { dir, path, whiteouts } => self.directory(stack, dir, &path, whiteouts),
-            Item::Files { dir, path, files, whiteouts } => {
-                let found: Result<Vec<_>> =
-                    files.iter().map(|file| self.file(&dir, &path, file, whiteouts)).collect();
-                lock(self.gathered).upper.found.extend(found?);
-                Ok(())
+impl Walk<'_> {
+    fn step(&self, job: Job, jobs: &Jobs<Job>) -> Result<()> {
+        match job {
+            Job::Dir { from, path } => self.list(from, path, jobs),
+            Job::Files { dir, path, names, xattr_whiteouts } => {
+                self.files(&dir.dir, &path, names, xattr_whiteouts)
             }
         }
     }
 
-    fn directory(&self, stack: &Stack<Item>, dir: Arc<Dir>, path: &[u8], whiteouts: bool) -> Result<()> {
-        let mut files = Vec::new();
-        for name in dir.names()? {
-            let bytes = name.name.to_bytes();
-            if bytes.starts_with(b".vrift-") {
-                continue; // ours (rule 5)
+    fn list(&self, from: Option<Arc<Held>>, path: Vec<u8>, jobs: &Jobs<Job>) -> Result<()> {
+        let dir = self.open(from, &path)?;
+        let (meta, marks) = self.meta(&dir.dir, &dir.dir.stat_self()?, &path)?;
+        let opaque = marks.opaque == Some(b'y');
+        let xattr_whiteouts = marks.opaque == Some(b'x');
+        self.add(vec![(path.clone(), Found::Dir { meta, opaque }, None)]);
+        let (mut dirs, mut files) = (Vec::new(), Vec::new());
+        for mut name in dir.dir.names()? {
+            if is_ours(&name.name) {
+                continue;
             }
-            let inner = if path.is_empty() { bytes.to_vec() } else { [path, b"/", bytes].concat() };
-            let stat = dir.stat(&name.name)?;
-            let found = match stat.kind {
-                FileType::RegularFile => {
-                    files.push((name.name, stat));
-                    continue;
-                }
-                FileType::Directory => {
-                    let child = dir.child(&name.name)?;
-                    let (meta, marks) = directory(&child, &stat)?;
-                    let path = inner.clone();
-                    let whiteouts = marks.xattr_whiteouts;
-                    stack.push(Item::Dir { dir: Arc::new(child), path, whiteouts });
-                    Found::Dir { meta, opaque: marks.opaque }
-                }
-                FileType::CharacterDevice if stat.rdev == (0, 0) => Found::Whiteout,
-                FileType::Symlink => {
-                    let target = dir.read_link(&name.name)?;
-                    self.leaf(bytes, &inner, &stat, Xattrs::new(), Kind::Symlink(target))
-                }
-                FileType::Fifo => self.leaf(bytes, &inner, &stat, Xattrs::new(), Kind::Fifo),
-                FileType::Socket => {
-                    lock(self.gathered).upper.skipped.push((inner, "a socket ends with its session"));
-                    continue;
-                }
-                _ => {
-                    lock(self.gathered).upper.skipped.push((inner, "a device cannot be kept"));
-                    continue;
-                }
-            };
-            lock(self.gathered).upper.found.push((inner, found));
+            if name.kind == FileType::Unknown {
+                name.kind = dir.dir.stat(&name.name)?.kind;
+            }
+            if name.kind == FileType::Directory { dirs.push(name) } else { files.push(name) }
         }
-        for batch in files.chunks(BATCH) {
-            let (dir, path, files) = (dir.clone(), path.to_vec(), batch.to_vec());
-            stack.push(Item::Files { dir, path, files, whiteouts });
+        let crowded = self.live.load(Ordering::Relaxed) >= HELD;
+        for name in dirs {
+            let from = (!crowded).then(|| Arc::clone(&dir));
+            jobs.give(Job::Dir { from, path: below(&path, &name.name) });
         }
+        while files.len() > BATCH && !crowded {
+            let names = files.split_off(files.len() - BATCH);
+            jobs.give(Job::Files { dir: Arc::clone(&dir), path: path.clone(), names, xattr_whiteouts });
+        }
+        self.files(&dir.dir, &path, files, xattr_whiteouts)
+    }
+
+    /// From the parent, or from the top in strides: nothing in a closed upper moves.
+    fn open(&self, from: Option<Arc<Held>>, path: &[u8]) -> Result<Arc<Held>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let shown = self.top.path().join(OsStr::from_bytes(path));
+        let open = |dir: &Dir, name: &[u8]| {
+            let name = if name.is_empty() { b"." } else { name };
+            rustix::fs::openat(dir, name, flags, Mode::empty()).context("open directory", &shown)
+        };
+        let (parent, mut rest) = match &from {
+            Some(held) => (&held.dir, path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()),
+            None => (&self.top, path),
+        };
+        let mut step;
+        let mut dir = parent;
+        while rest.len() > STRIDE {
+            let at = rest[..STRIDE].iter().rposition(|byte| *byte == b'/').unwrap_or(rest.len() - 1);
+            step = Dir::from_fd(open(dir, &rest[..at])?, shown.clone());
+            (dir, rest) = (&step, &rest[at + 1..]);
+        }
+        let dir = Dir::from_fd(open(dir, rest)?, shown.clone());
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(Held { dir, live: Arc::clone(&self.live) }))
+    }
+
+    fn files(&self, dir: &Dir, path: &[u8], names: Vec<Name>, xattr_whiteouts: bool) -> Result<()> {
+        let mut seen = Vec::with_capacity(names.len());
+        for Name { name, .. } in names {
+            let path = below(path, &name);
+            match self.leaf(dir, &name, &path, xattr_whiteouts)? {
+                Ok((found, inode)) => seen.push((path, found, inode)),
+                Err(why) => self.lock().skipped.push((path, why)),
+            }
+        }
+        self.add(seen);
         Ok(())
     }
 
-    fn file(
+    /// One name that is no directory; the inner error says why it is left out.
+    fn leaf(
         &self,
         dir: &Dir,
+        name: &CStr,
         path: &[u8],
-        (name, stat): &(CString, Stat),
-        whiteouts: bool,
-    ) -> Result<(Vec<u8>, Found)> {
-        let bytes = name.to_bytes();
-        let inner = if path.is_empty() { bytes.to_vec() } else { [path, b"/", bytes].concat() };
-        let file = dir.open_file(name)?;
-        if whiteouts && stat.size == 0 {
-            let mark = crate::os::xattr::get(&file, c"user.overlay.whiteout");
-            if mark.context("read xattrs of", dir.join(name))?.is_some() {
-                return Ok((inner, Found::Whiteout));
+        xattr_whiteouts: bool,
+    ) -> Result<Result<(Found, Option<u64>), String>> {
+        let stat = dir.stat(name)?;
+        let (meta, kind) = match stat.kind {
+            FileType::CharacterDevice if stat.rdev == (0, 0) => return Ok(Ok((Found::Whiteout, None))),
+            FileType::RegularFile => {
+                let (meta, marks) = self.meta(&dir.open_file(name)?, &stat, path)?;
+                if marks.whiteout && xattr_whiteouts {
+                    return Ok(Ok((Found::Whiteout, None)));
+                }
+                (meta, Kind::File(self.content(dir, name, &stat)?))
             }
-        }
-        let xattrs = escape::read_xattrs(&file, From::Upper).context("read xattrs of", dir.join(name))?;
-        // A hard-linked file is published once.
-        let known = lock(self.gathered).contents.get(&stat.ino).copied();
-        let content = match known {
-            Some(content) if stat.nlink > 1 => content,
-            _ => (self.take)(dir, name, stat)?,
+            FileType::Symlink => {
+                let meta = Meta { mode: 0o777, mtime: mtime(&stat), xattrs: Vec::new() };
+                (meta, Kind::Symlink(dir.read_link(name)?))
+            }
+            FileType::Fifo => (self.meta(&dir.open_file(name)?, &stat, path)?.0, Kind::Fifo),
+            FileType::Socket => return Ok(Err("a socket ends with its session".into())),
+            _ => return Ok(Err("devices are not recorded".into())),
         };
-        if stat.nlink > 1 {
-            lock(self.gathered).contents.insert(stat.ino, content);
-        }
-        let found = self.leaf(bytes, &inner, stat, xattrs, Kind::File(content));
-        Ok((inner, found))
+        let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind };
+        Ok(Ok((Found::Leaf(entry), (stat.nlink > 1).then_some(stat.ino))))
     }
 
-    fn leaf(&self, name: &[u8], path: &[u8], stat: &Stat, xattrs: Xattrs, kind: Kind) -> Found {
-        if stat.nlink > 1 {
-            lock(self.gathered).linked.entry(stat.ino).or_default().push(path.to_vec());
+    fn meta(&self, fd: &impl std::os::fd::AsFd, stat: &Stat, path: &[u8]) -> Result<(Meta, Marks)> {
+        let shown = self.top.path().join(OsStr::from_bytes(path));
+        let (xattrs, marks) = escape::read_marked(fd, From::Upper).context("read attributes of", &shown)?;
+        if marks.elsewhere {
+            // its bytes would be taken for zeros
+            let path = quoted(shown.as_os_str());
+            return Err(Error::corrupt(format!(
+                "{path} is not whole: this upper was mounted by another program"
+            )));
         }
-        let mode = if stat.kind == FileType::Symlink { 0o777 } else { stat.mode };
-        let meta = Meta { mode, mtime: time(stat), xattrs };
-        Found::Leaf(Entry { name: name.to_vec(), meta, group: 0, kind })
+        Ok((Meta { mode: stat.mode, mtime: mtime(stat), xattrs }, marks))
+    }
+
+    /// The first name of an inode takes its content; the others get it in the end.
+    fn content(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Content> {
+        if stat.nlink == 1 {
+            return (self.take)(dir, name, stat);
+        }
+        let inodes = || self.inodes.lock().unwrap_or_else(PoisonError::into_inner);
+        match inodes().entry(stat.ino) {
+            Slot::Occupied(_) => return Ok(UNKNOWN),
+            Slot::Vacant(slot) => slot.insert(None),
+        };
+        let content = (self.take)(dir, name, stat)?;
+        inodes().insert(stat.ino, Some(content));
+        Ok(content)
+    }
+
+    fn add(&self, seen: Vec<Seen>) {
+        self.lock().found.extend(seen);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Gathered {
-    fn finish(mut self) -> Upper {
-        let mut numbers: HashMap<&[u8], u64> = HashMap::new();
-        for names in self.linked.values().filter(|names| names.len() > 1) {
-            let number = group::number(names);
-            numbers.extend(names.iter().map(|name| (name.as_slice(), number)));
+/// Stands for a content that another name of the inode brings.
+const UNKNOWN: Content = Content { digest: Digest::from_bytes([0; 32]), size: 0, sparse: false };
+
+/// Gives the names of one inode their group and content. An inode whose other
+/// names are not in the upper (an object made of it before a kill) has one name.
+fn joined(mut seen: Vec<Seen>, contents: &HashMap<u64, Option<Content>>) -> Result<Vec<(Vec<u8>, Found)>> {
+    let mut names: HashMap<u64, Vec<Vec<u8>>> = HashMap::new();
+    for (path, _, inode) in &seen {
+        if let Some(inode) = inode {
+            names.entry(*inode).or_default().push(path.clone());
         }
-        for (path, found) in &mut self.upper.found {
-            if let (Found::Leaf(entry), Some(number)) = (found, numbers.get(path.as_slice())) {
-                entry.group = *number;
-            }
+    }
+    let groups: HashMap<u64, u64> = names
+        .into_iter()
+        .map(|(inode, paths)| (inode, if paths.len() > 1 { group::number(&paths) } else { 0 }))
+        .collect();
+    for (path, found, inode) in &mut seen {
+        let (Found::Leaf(entry), Some(inode)) = (found, inode) else { continue };
+        entry.group = groups.get(inode).copied().unwrap_or(0);
+        if let Kind::File(content) = &mut entry.kind {
+            *content = contents.get(inode).copied().flatten().ok_or_else(|| {
+                Error::failure(format!("{} was not taken in", quoted(OsStr::from_bytes(path))))
+            })?;
         }
-        self.upper.found.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
-        self.upper
+    }
+    Ok(seen.into_iter().map(|(path, found, _)| (path, found)).collect())
+}
+
+fn is_ours(name: &CStr) -> bool {
+    name.to_bytes().starts_with(b".vrift-")
+}
+
+fn below(path: &[u8], name: &CStr) -> Vec<u8> {
+    match path {
+        [] => name.to_bytes().to_vec(),
+        _ => [path, name.to_bytes()].join(&b'/'),
     }
 }
 
-struct Marks {
-    opaque: bool,
-    xattr_whiteouts: bool,
-}
-
-fn directory(dir: &Dir, stat: &Stat) -> Result<(Meta, Marks)> {
-    let context = "read xattrs of";
-    let xattrs = escape::read_xattrs(dir, From::Upper).context(context, dir.path())?;
-    let opaque = crate::os::xattr::get(dir, c"user.overlay.opaque").context(context, dir.path())?;
-    let is = |letter: &[u8]| opaque.as_deref() == Some(letter);
-    let marks = Marks { opaque: is(b"y"), xattr_whiteouts: is(b"x") };
-    Ok((Meta { mode: stat.mode, mtime: time(stat), xattrs }, marks))
-}
-
-fn time(stat: &Stat) -> Time {
+fn mtime(stat: &Stat) -> Time {
     Time { secs: stat.mtime.0, nanos: stat.mtime.1 }
-}
-
-fn lock<'a>(gathered: &'a Mutex<Gathered>) -> std::sync::MutexGuard<'a, Gathered> {
-    gathered.lock().unwrap_or_else(PoisonError::into_inner)
 }

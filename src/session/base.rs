@@ -10,7 +10,7 @@ use crate::manifest::diff::{Change, diff};
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::probe;
+use crate::overlay::probe::Probe;
 use crate::overlay::projection::{self, Projection};
 use crate::session::project::Project;
 
@@ -48,10 +48,9 @@ pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> 
 
 /// A base is made of stubs: this kernel and this store must show them.
 fn stubs_work(project: &Project) -> Result<()> {
-    let probe = probe::cached(project.store.root())?;
-    let Some(why) = probe.stub else { return Ok(()) };
-    let error = Error::failure(format!("runs do not work here: {why}"));
-    Err(error.with_hint(probe.hint.unwrap_or_else(|| "vrift doctor says more".into())))
+    let Err(why) = Probe::cached(project.store.root())?.stub else { return Ok(()) };
+    let hint = "stubs are followed rootless from Linux 6.16 on: vrift doctor says more";
+    Err(Error::failure(format!("runs do not work here: {why}")).with_hint(hint))
 }
 
 /// Renders or folds, as the owner of everything in the tree (rule 4).

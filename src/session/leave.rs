@@ -2,8 +2,7 @@
 //! into the base; the others only go.
 
 use super::open::Session;
-use super::project::Place;
-use super::record;
+use super::project::Project;
 use super::take_in::{self, Taken, Trust};
 use crate::error::Result;
 use crate::manifest::run::Run;
@@ -11,7 +10,7 @@ use crate::ns::Left;
 
 /// What leaving did.
 pub struct Departure {
-    pub place: Place,
+    pub project: Project,
     /// Names of processes that had to be ended.
     pub ended: Vec<String>,
     /// `None`: others are still there.
@@ -22,21 +21,18 @@ pub struct Departure {
 
 /// Leaves; `wait`: what the command left running is waited for, not ended.
 pub fn leave(session: Session, wait: bool) -> Result<Departure> {
-    let Session { place, name, link, locks, .. } = session; // a joiner's lock is in its link
+    let Session { project, name, link, locks, .. } = session; // a joiner's lock is in its link
     match link.leave(wait)? {
-        Left::OthersLive => Ok(Departure { place, ended: Vec::new(), taken: None, unconfirmed: false }),
+        Left::OthersLive => Ok(Departure { project, ended: Vec::new(), taken: None, unconfirmed: false }),
         Left::Last { ended, unmounted } => {
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
-            if unmounted {
-                record::mark_closed(&place.staging().join(&name))?;
-            }
             // The base's lock must go before the fold takes it exclusively; the session's
             // stays until all is taken in.
             let mut locks = locks.into_iter();
             let _session = locks.next();
             drop(locks);
-            let taken = take_in::take_in(&place, &name, trust)?;
-            Ok(Departure { place, ended, taken: Some(taken), unconfirmed: !unmounted })
+            let (project, taken) = take_in::take_in(project, &name, trust)?;
+            Ok(Departure { project, ended, taken: Some(taken), unconfirmed: !unmounted })
         }
     }
 }
@@ -45,8 +41,7 @@ pub fn leave(session: Session, wait: bool) -> Result<Departure> {
 const LONG_RUN_MS: i64 = 300;
 
 /// Records a finished run, and writes a large log back.
-pub fn record_run(place: Place, run: &Run) -> Result<()> {
-    let project = place.open()?;
+pub fn record_run(project: &Project, run: &Run) -> Result<()> {
     project.manifest.add_run(run)?;
     project.manifest.checkpoint_if_large(run.ended - run.started > LONG_RUN_MS)
 }

@@ -20,5 +20,6 @@ pub mod open;
 pub mod project;
 pub mod record;
 pub mod recover;
+pub mod staging;
 pub mod sync;
 pub mod take_in;

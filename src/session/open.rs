@@ -6,9 +6,10 @@
 //! Everybody else reads the name and connects.
 
 use std::ffi::{CString, OsStr};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,19 +17,16 @@ use super::base;
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::record::{self, Record};
+use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
-use crate::cas::Digest;
 use crate::error::{Context, Error, Result, quoted};
 use crate::manifest::dir::read_root;
-use crate::manifest::node::Meta;
 use crate::ns::plan::{Cover, Plan, Step, c_path};
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
-use crate::os::mkdir;
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::escape;
-use crate::overlay::mount::OverlaySpec;
+use crate::overlay::mount::{Layers, OverlaySpec};
 use crate::progress::Meter;
 
 /// How to open.
@@ -41,7 +39,7 @@ pub struct Options<'a> {
 
 /// A session that this process takes part in.
 pub struct Session {
-    pub place: Place,
+    pub project: Project,
     pub name: String,
     pub workspace: String,
     pub link: Link,
@@ -74,7 +72,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         {
             same_mounts(&project, &name, say)?;
             return Ok(Session {
-                place: project.close(),
+                project,
                 name,
                 workspace: options.workspace.to_string(),
                 link,
@@ -117,34 +115,35 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     }
     let (project, ready) = base::ready(project, options.workspace)?;
     let name = session_name();
-    let staging = project.staging().join(&name);
+    let root = read_root(&project.manifest, &ready.root)?.meta;
     let mounts = mounts_of(&project)?;
-    let (upper_root, made) = prepare_staging(&project, &staging, &ready.root, &mounts)?;
-    Record {
+    let mut record = Record {
         session: name.clone(),
         workspace,
         workspace_name: options.workspace.to_string(),
         base: ready.base,
         root: ready.root.hex(),
-        upper_root: Some(upper_root),
+        upper_root: root.fingerprint(),
         rules: project.config.fingerprint(),
         mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
-        made,
+        made: Vec::new(),
         boot: record::boot_id(),
         started: record::now_ms(),
-    }
-    .write(&staging)?;
+    };
+    let staging = staging::make(&project, &mut record, &root, &|staging| {
+        mounts::stage::stage(&project, staging, &ready.root, &mounts)
+    })?;
     write_name(&lock, &name, &project.session_lock(workspace))?;
-    let place = project.close();
-    let plan = plan(&place, options.workspace, &name, ready.base, &mounts)?;
+    let plan = plan(&project, options.workspace, &name, ready.base, &mounts)?;
     let link = ns::open(Opening {
         plan: &plan,
         lock: lock.fd().as_fd(),
         keep: &[ready.lock.fd().as_fd()],
         session_dir: &staging,
-    })?;
+    });
+    let link = link.or_else(|error| staging::remove(&staging).and(Err(error)))?;
     Ok(Session {
-        place,
+        project,
         name,
         workspace: options.workspace.to_string(),
         link,
@@ -183,11 +182,14 @@ fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, V
             take_in::finish_pending(&place.again()?.open()?, workspace, name)
         })?;
     }
+    let mut project = place.open()?;
     let mut resumed = Vec::new();
     for session in closed {
-        resumed.push(take_in::take_in(&place, &session, Trust::Closed)?);
+        let taken;
+        (project, taken) = take_in::take_in(project, &session, Trust::Closed)?;
+        resumed.push(taken);
     }
-    Ok((place.open()?, resumed, orphans))
+    Ok((project, resumed, orphans))
 }
 
 /// The live session of a workspace.
@@ -199,20 +201,6 @@ pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
     read_name(&path)
 }
 
-/// The names of all staging directories.
-pub fn sessions(place: &Place) -> Result<Vec<String>> {
-    let staging = place.staging();
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&staging).context("read", &staging)? {
-        let entry = entry.context("read", &staging)?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            names.extend(entry.file_name().into_string());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
 /// The mounts of a session that is opened now.
 pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
     let root = project.root.as_os_str().as_bytes();
@@ -221,48 +209,18 @@ pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
     mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
 }
 
-/// The mode and mtime that an upper's root was given.
-type UpperRoot = (u16, i64, u32);
-
-/// Makes `upper` and `work`, and what the mounts need; the upper's root gets the project root's metadata, because
-/// the overlay's root shows it. Returns the mode and mtime it was given, and the names
-/// made for mounts.
-fn prepare_staging(
-    project: &Project,
-    staging: &Path,
-    root: &Digest,
-    mounts: &[Mount],
-) -> Result<(UpperRoot, Vec<Vec<u8>>)> {
-    mkdir::private(staging)?;
-    let (upper, work) = (staging.join("upper"), staging.join("work"));
-    mkdir::private(&upper)?;
-    mkdir::private(&work)?;
-    let made = mounts::stage::stage(project, staging, root, mounts)?;
-    let Meta { mode, mtime, xattrs } = read_root(&project.manifest, root)?.meta;
-    let dir = crate::os::dir::Dir::open(&upper)?;
-    escape::write_xattrs(&dir, &xattrs).context("set xattrs of", &upper)?;
-    rustix::fs::fchmod(&dir, rustix::fs::Mode::from_raw_mode(mode.into())).context("chmod", &upper)?;
-    let time = rustix::fs::Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
-    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-    rustix::fs::futimens(&dir, &times).context("set times of", &upper)?;
-    Ok(((mode, mtime.secs, mtime.nanos), made))
-}
-
 /// What init does, in order.
 pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[Mount]) -> Result<Plan> {
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let spec = OverlaySpec::new(
-        place.store.root(),
-        vec![below_store(format!("projects/{id}/base/{base}"))?],
-        Some(c"objects".to_owned()),
-        Some((
-            below_store(format!("projects/{id}/staging/{session}/upper"))?,
-            below_store(format!("projects/{id}/staging/{session}/work"))?,
-        )),
-        target.clone(),
-    )?;
+    let layers = Layers {
+        lowers: vec![below_store(format!("projects/{id}/base/{base}"))?],
+        data: Some(c"objects".to_owned()),
+        upper: Some(below_store(format!("projects/{id}/staging/{session}/upper"))?),
+        work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),
+    };
+    let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
     let held = held(place, mounts)?;
     let binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
@@ -394,6 +352,10 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     out
 }
 
+fn is_session_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 fn session_name() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("s{:x}-{:x}", now.as_micros(), std::process::id())
@@ -401,11 +363,11 @@ fn session_name() -> String {
 
 fn write_name(lock: &Lock, name: &str, path: &Path) -> Result<()> {
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::from(lock.fd().try_clone()?);
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
+        let file = std::fs::File::from(lock.fd().try_clone()?);
         // The newline is the proof that the name is whole.
-        file.write_all(format!("{name}\n").as_bytes())
+        let text = format!("{name}\n");
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.set_len(text.len() as u64)
     };
     write().context("write", path)
 }
@@ -414,7 +376,9 @@ fn read_name(path: &Path) -> Result<Option<String>> {
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text));
     match read {
-        Ok(_) => Ok(text.strip_suffix('\n').filter(|name| !name.contains('/')).map(str::to_string)),
+        Ok(_) => {
+            Ok(text.split_once('\n').map(|(name, _)| name.to_string()).filter(|name| is_session_name(name)))
+        }
         Err(error) => Err(Error::io("read", path, &error)),
     }
 }

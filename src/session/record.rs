@@ -1,6 +1,7 @@
 //! `session.json`: what a session's staging directory says of itself, for whoever
 //! finds it after a crash.
 
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,9 +22,6 @@ pub struct Record {
     pub base: i64,
     /// The root its base shows, in hex.
     pub root: String,
-    /// Mode and mtime that the upper's root was given: unchanged, and empty, means
-    /// that nothing was written.
-    pub upper_root: Option<(u16, i64, u32)>,
     /// What tells its mounts from those of other rules.
     #[serde(default)]
     pub rules: String,
@@ -33,6 +31,9 @@ pub struct Record {
     /// Names in the upper that were made for those.
     #[serde(default)]
     pub made: Vec<Vec<u8>>,
+    /// Fingerprint of the metadata that the upper's root was given: unchanged, and
+    /// empty, means that nothing was written.
+    pub upper_root: String,
     pub boot: String,
     /// Milliseconds since the epoch.
     pub started: i64,
@@ -42,7 +43,13 @@ impl Record {
     pub fn write(&self, dir: &Path) -> Result<()> {
         let path = dir.join(NAME);
         let text = serde_json::to_vec(self).map_err(std::io::Error::from).context("write", &path)?;
-        std::fs::write(&path, text).context("write", &path)
+        // In place: the file of a spare is used again.
+        let write = || -> std::io::Result<()> {
+            let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            file.write_all_at(&text, 0)?;
+            file.set_len(text.len() as u64)
+        };
+        write().context("write", &path)
     }
 
     /// `None` where there is no record (the opening was cut short).
@@ -108,10 +115,10 @@ mod tests {
             workspace_name: "main".into(),
             base: 2,
             root: root.hex(),
-            upper_root: None,
             rules: String::new(),
             mounts: Vec::new(),
             made: Vec::new(),
+            upper_root: String::new(),
             boot: boot_id(),
             started: now_ms(),
         };

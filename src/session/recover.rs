@@ -1,8 +1,8 @@
 //! What a session left that ended without taking in: its launcher and init were killed.
 
-use super::open::sessions;
-use super::project::{Place, Project};
+use super::project::Project;
 use super::record::{self, Record};
+use super::staging::sessions;
 use super::take_in::{Taken, Trust, take_in};
 use crate::error::{Error, Kind, Result};
 use crate::os::lock::{Hold, Lock};
@@ -32,20 +32,20 @@ pub fn orphans(project: &Project) -> Result<Vec<Record>> {
 
 /// Takes an orphan in, or removes it. Nobody watched its end, so somebody may still
 /// have a file of it open: it is copied, unless the machine was started anew (rule 2).
-pub fn recover(place: &Place, orphan: &Record, fate: Fate) -> Result<Taken> {
+pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project, Taken)> {
     let busy = || {
         Error::new(Kind::Busy, format!("workspace `{}` has a live run", orphan.workspace_name))
             .with_hint("wait for it to end")
     };
-    let _lock = Lock::attempt(&place.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(busy)?;
-    let staging = place.staging().join(&orphan.session);
+    let _lock = Lock::attempt(&project.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(busy)?;
+    let staging = project.staging().join(&orphan.session);
     match fate {
         Fate::Keep => {
             let rebooted = orphan.boot != record::boot_id();
             let trust = if rebooted { Trust::Closed } else { Trust::MayBeWritten };
-            take_in(place, &orphan.session, trust)
+            take_in(project, &orphan.session, trust)
         }
         Fate::Drop => as_root_of_own_files("remove staging", || remove::remove_tree(&staging))
-            .map(|()| Taken::default()),
+            .map(|()| (project, Taken::default())),
     }
 }

@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::base::bring_to_head;
 use super::mounts::stage::forget_mounts;
-use super::project::{Place, Project};
-use super::record::Record;
+use super::project::Project;
+use super::record::{self, Record};
+use super::staging;
 use crate::cas::publish::Stored;
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store};
@@ -61,26 +62,37 @@ pub enum Trust {
     MayBeWritten,
 }
 
-/// Takes a session's staging in and puts it away. The manifest must be closed: it is
-/// opened in the process that may read everything of the caller's (rule 4).
-pub fn take_in(place: &Place, session: &str, trust: Trust) -> Result<Taken> {
-    let staging = place.staging().join(session);
+/// Takes a session's staging in and puts it away.
+pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project, Taken)> {
+    let staging = project.staging().join(session);
     let record = Record::read(&staging)?;
     let Some(record) = record else {
         // Opened no further than its directory: nothing can have been written.
-        return remove_staging(&staging).map(|()| Taken::default());
+        return staging::remove(&staging).map(|()| (project, Taken::default()));
     };
     if untouched(&staging, &record)? {
-        return remove_staging(&staging).map(|()| Taken::default());
+        if record.mounts.is_empty() {
+            staging::put_by(&project, record.workspace, &staging)?;
+        } else {
+            staging::remove(&staging)?; // it holds what was mounted
+        }
+        return Ok((project, Taken::default()));
     }
-    as_root_of_own_files("take in what the session wrote", || {
+    if trust == Trust::Closed {
+        record::mark_closed(&staging)?;
+    }
+    // The manifest is opened anew in the process that may read all of the caller's
+    // files (rule 4, db.rs).
+    let place = project.close();
+    let taken = as_root_of_own_files("take in what the session wrote", || {
         let project = place.again()?.open()?;
         finish_pending(&project, record.workspace, &record.workspace_name)?;
         take_in_as_owner(&project, &staging, &record, trust)
-    })
+    })?;
+    Ok((place.open()?, taken))
 }
 
-/// Cheap: the upper is empty and its root has the metadata that the session began with.
+/// Cheap: the upper is empty, and its root has the metadata that the session began with.
 fn untouched(staging: &Path, record: &Record) -> Result<bool> {
     let upper = staging.join("upper");
     match upper::is_empty(&upper) {
@@ -89,19 +101,7 @@ fn untouched(staging: &Path, record: &Record) -> Result<bool> {
         Err(error) if error.is(libc::EACCES) => return Ok(false),
         Err(error) => return Err(error),
     }
-    let stat = Dir::open(&upper)?.stat_self()?;
-    Ok(record.upper_root == Some((stat.mode, stat.mtime.0, stat.mtime.1)))
-}
-
-/// Removes a staging with nothing to take in: a handful of known names, which need the
-/// owner's power over all only now and then.
-fn remove_staging(staging: &Path) -> Result<()> {
-    match remove::remove_tree(staging) {
-        Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
-            as_root_of_own_files("remove staging", || remove::remove_tree(staging))
-        }
-        other => other,
-    }
+    Ok(record.upper_root == upper::root_meta(&upper)?.fingerprint())
 }
 
 fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: Trust) -> Result<Taken> {

@@ -96,12 +96,13 @@ impl World {
             .collect()
     }
 
-    /// Session directories below every project's staging.
+    /// Session directories below every project's staging, but for the spare ones.
     pub fn staging(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for project in std::fs::read_dir(self.store.join("projects")).into_iter().flatten().flatten() {
             for entry in std::fs::read_dir(project.path().join("staging")).into_iter().flatten().flatten() {
-                if entry.file_type().unwrap().is_dir() {
+                let spare = entry.file_name().to_string_lossy().ends_with(".spare");
+                if entry.file_type().unwrap().is_dir() && !spare {
                     found.push(entry.path());
                 }
             }

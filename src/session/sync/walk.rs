@@ -21,8 +21,8 @@ use crate::cas::store::Publishing;
 use crate::error::{Context, Error, Result, quoted};
 use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
 use crate::manifest::stamp::{Packer, Stamp, Stamps};
+use crate::os::crew::{self, Jobs};
 use crate::os::dir::{Dir, Stat, stat_fd};
-use crate::os::work::Stack;
 use crate::overlay::escape;
 use crate::progress::Meter;
 
@@ -142,43 +142,44 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
     let meta = meta_of(&dir, &dir.stat_self()?)?;
     let dev = dir.stat_self()?.dev;
     let gathered = Mutex::new(Gathered::default());
-    let stack = Stack::new(vec![Item::Root(dir)]);
-    stack.run(|item| match item {
+    let work = |item: Item, jobs: &Jobs<Item>| match item {
         Item::Root(dir) => {
             let rules = walk.classes.top();
-            walk.directory(&stack, &gathered, dev, Arc::new(dir), Vec::new(), false, rules)
+            walk.directory(jobs, &gathered, dev, Arc::new(dir), Vec::new(), false, rules)
         }
         Item::Dir { parent, name, path, own, rules } => match parent.child(&name) {
-            Ok(dir) => walk.directory(&stack, &gathered, dev, Arc::new(dir), path, own, rules),
-            Err(error) => {
-                // It vanished, or turned into something else: the next walk sees it.
-                let gone = error.is(libc::ENOENT) || error.is(libc::ENOTDIR) || error.is(libc::ELOOP);
-                let mut gathered = lock(&gathered);
-                if gone {
-                    let (dir, name) = split(&path);
-                    gathered.gone.insert((dir.to_vec(), name.to_vec()));
-                    Ok(())
-                } else if error.is(libc::EACCES) || error.is(libc::EPERM) {
-                    let why = error.to_string();
-                    gathered.walked.left_out.push(LeftOut { path, why, unreadable: true });
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            }
+            Ok(dir) => walk.directory(jobs, &gathered, dev, Arc::new(dir), path, own, rules),
+            Err(error) => not_opened(&gathered, path, error),
         },
         Item::Files { dir, path, files } => walk.files(&gathered, &dir, &path, files),
-    })?;
+    };
+    crew::run(&work, |lead| lead.give(Item::Root(dir)))?;
     let mut gathered = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
     gathered.walked.root = meta;
     Ok(gathered.finish())
+}
+
+/// A directory that was seen and cannot be opened.
+fn not_opened(gathered: &Mutex<Gathered>, path: Vec<u8>, error: Error) -> Result<()> {
+    // It vanished, or turned into something else: the next walk sees it.
+    if [libc::ENOENT, libc::ENOTDIR, libc::ELOOP].iter().any(|&errno| error.is(errno)) {
+        let (dir, name) = split(&path);
+        lock(gathered).gone.insert((dir.to_vec(), name.to_vec()));
+        return Ok(());
+    }
+    if error.is(libc::EACCES) || error.is(libc::EPERM) {
+        let why = error.to_string();
+        lock(gathered).walked.left_out.push(LeftOut { path, why, unreadable: true });
+        return Ok(());
+    }
+    Err(error)
 }
 
 impl Walk<'_> {
     #[allow(clippy::too_many_arguments)]
     fn directory(
         &self,
-        stack: &Stack<Item>,
+        jobs: &Jobs<Item>,
         gathered: &Mutex<Gathered>,
         dev: (u32, u32),
         dir: Arc<Dir>,
@@ -228,7 +229,7 @@ impl Walk<'_> {
                         listing.fresh.push(self.other(&dir, &name.name, &stat)?);
                         walked.subdirs.push(bytes.to_vec());
                         let (parent, name) = (dir.clone(), name.name.clone());
-                        stack.push(Item::Dir { parent, name, path: inner, own: true, rules: None });
+                        jobs.give(Item::Dir { parent, name, path: inner, own: true, rules: None });
                     }
                     continue;
                 }
@@ -250,7 +251,7 @@ impl Walk<'_> {
             if stat.kind == FileType::Directory && stat.dev == dev {
                 walked.subdirs.push(bytes.to_vec());
                 let (parent, name, rules) = (dir.clone(), name.name.clone(), rules.clone());
-                stack.push(Item::Dir { parent, name, path: inner, own, rules });
+                jobs.give(Item::Dir { parent, name, path: inner, own, rules });
             }
             if known.vouches(bytes, &stamp) {
                 listing.kept.push(bytes.to_vec());
@@ -267,7 +268,7 @@ impl Walk<'_> {
         walked.listing = if same { None } else { Some(listing) };
         for chunk in files.chunks(BATCH) {
             let files = chunk.to_vec();
-            stack.push(Item::Files { dir: dir.clone(), path: path.clone(), files });
+            jobs.give(Item::Files { dir: dir.clone(), path: path.clone(), files });
         }
         let mut gathered = lock(gathered);
         gathered.walked.still_there += known.found;

@@ -1,0 +1,103 @@
+//! A session's staging directory: `upper/`, `work/`, `session.json`, `socket`.
+//!
+//! A session that wrote nothing leaves its directory as a *spare* for the workspace's
+//! next one (`staging/<workspace>.spare`): making and removing the same few inodes in
+//! every run is what costs most in a short one. Work directories are not reused as
+//! they are: what a volatile mount leaves there is removed.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode};
+use rustix::io::Errno;
+
+use super::project::Place;
+use super::record::Record;
+use crate::error::{Context, Result};
+use crate::manifest::node::Meta;
+use crate::os::userns::as_root_of_own_files;
+use crate::os::{mkdir, remove};
+use crate::overlay::projection;
+
+/// The ending of a spare's name; no session's name has a dot.
+const SPARE: &str = "spare";
+
+fn spare(place: &Place, workspace: i64) -> PathBuf {
+    place.staging().join(format!("{workspace}.{SPARE}"))
+}
+
+/// Makes the staging of a new session, which is `record`'s. The upper's root gets the
+/// project root's metadata, because the overlay's root shows it. The workspace's
+/// session lock is held. `fill` makes what the mounts need and returns the names that it
+/// made in the upper.
+pub fn make(
+    place: &Place,
+    record: &mut Record,
+    root: &Meta,
+    fill: &dyn Fn(&Path) -> Result<Vec<Vec<u8>>>,
+) -> Result<PathBuf> {
+    let staging = place.staging().join(&record.session);
+    let filled = !record.mounts.is_empty();
+    // A spare is empty, whatever is cut short: what is to be filled is made elsewhere.
+    let spare = if filled {
+        let begun = place.staging().join(format!("{}.begun", record.workspace));
+        remove(&begun)?;
+        begun
+    } else {
+        spare(place, record.workspace)
+    };
+    for dir in [spare.clone(), spare.join("upper"), spare.join("work")] {
+        match rustix::fs::mkdirat(CWD, &dir, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => mkdir::private(&dir)?,
+            Err(errno) => return Err(errno).context("make directory", &dir),
+        }
+    }
+    if filled {
+        record.made = fill(&spare)?;
+    }
+    projection::dress(&spare.join("upper"), root)?;
+    record.write(&spare)?;
+    // Only now does it count as a session's.
+    std::fs::rename(&spare, &staging).context("make staging", &staging)?;
+    Ok(staging)
+}
+
+/// Puts the staging of a session that wrote nothing away, as the workspace's spare.
+pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
+    let keep = clean(staging).is_ok();
+    if keep && std::fs::rename(staging, spare(place, workspace)).is_ok() {
+        return Ok(());
+    }
+    remove(staging)
+}
+
+/// Takes away what the mount and the session's end left. A spare with a trace of a
+/// volatile mount in it could not be mounted again.
+fn clean(staging: &Path) -> Result<()> {
+    remove::remove_tree(&staging.join("socket"))?;
+    remove::remove_tree(&staging.join("work/work"))
+}
+
+/// Removes a staging directory; the owner's power over all is needed only now and then.
+pub fn remove(staging: &Path) -> Result<()> {
+    match remove::remove_tree(staging) {
+        Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
+            as_root_of_own_files("remove staging", || remove::remove_tree(staging))
+        }
+        other => other,
+    }
+}
+
+/// The names of all sessions that have a staging directory.
+pub fn sessions(place: &Place) -> Result<Vec<String>> {
+    let staging = place.staging();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&staging).context("read", &staging)? {
+        let entry = entry.context("read", &staging)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.extend(entry.file_name().into_string().ok().filter(|name| !name.contains('.')));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
