@@ -28,6 +28,12 @@ pub struct Global {
     /// The store's directory (else VRIFT_STORE, else ~/.local/share/vrift).
     #[arg(long, value_name = "DIR", global = true)]
     pub store: Option<PathBuf>,
+    /// Set a configuration key for this command; VALUE is TOML, or plain text.
+    ///
+    /// As in: --config 'paths.own=["target"]'. It counts more than vrift.toml, the user's
+    /// configuration and variables. Give it again for further keys.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    pub config: Vec<String>,
     /// When to use colour.
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
     pub color: Color,
@@ -55,6 +61,9 @@ pub enum Verb {
     Runs(Runs),
     Stop(Stop),
     Recover(Recover),
+    Project(Project),
+    Config(Config),
+    Allow(Allow),
     Doctor(Doctor),
     Completions(Completions),
     Man(Man),
@@ -101,6 +110,9 @@ pub struct Run {
     /// Do not take over the host's edits first.
     #[arg(long)]
     pub no_sync: bool,
+    /// Start this `own` directory empty: nothing of it is taken from the host at first.
+    #[arg(long, value_name = "DIR")]
+    pub cold: Vec<PathBuf>,
     /// Wait for what the command leaves running in the background instead of ending it.
     #[arg(long)]
     pub wait: bool,
@@ -150,6 +162,9 @@ pub struct Status {
     /// The workspace to show.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,
+    /// Show which paths are not just the host's, and which rule says so.
+    #[arg(long)]
+    pub paths: bool,
     #[command(flatten)]
     pub json: Json,
 }
@@ -194,8 +209,12 @@ pub struct Recover {
 }
 
 /// Check whether this machine can run vrift, and say what to change where it cannot.
+///
+/// With a path: whose it is, which rule says so, and whether a write there is kept.
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// A path in a project; it need not exist.
+    pub path: Option<PathBuf>,
     #[command(flatten)]
     pub json: Json,
 }
@@ -223,6 +242,56 @@ pub struct Man {
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }
+
+/// List, forget or move the projects of the store.
+#[derive(Debug, Args)]
+pub struct Project {
+    #[command(subcommand)]
+    pub action: ProjectAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectAction {
+    /// List the projects of the store.
+    List(Json),
+    /// Drop everything the store keeps of a project; the directory itself is not touched.
+    ///
+    /// Refused while a run of it lives.
+    Forget {
+        /// The project's directory, or its id as `project list` shows it.
+        #[arg(value_name = "PROJECT")]
+        project: PathBuf,
+    },
+    /// Let a project be at another path: it was moved, copied, or restored from a backup.
+    ///
+    /// The directory at the new path must be the same one (device and inode), or a
+    /// repository with the same first commit.
+    Move {
+        /// Where it was, or its id.
+        #[arg(value_name = "OLD")]
+        from: PathBuf,
+        /// Where it is now; the current directory when left out.
+        #[arg(value_name = "NEW")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// Show every value that is set, and where.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// Show the keys that are not set, too.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Let the project's vrift.toml, as it is now, reach beyond the project.
+///
+/// Keys that let a run reach more than the project (`paths.bind`, `paths.live` outside of
+/// it) count only after this; a changed file must be allowed again.
+#[derive(Debug, Args)]
+pub struct Allow {}
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Json {

@@ -2,13 +2,14 @@
 //!
 //! Modules import downwards only, in this order (held by `tests/layering.rs`):
 //! `commands`, `cli`, `session`, `ns`, `overlay`, `manifest`, `cas`, then the small
-//! ones at the bottom: `os`, `paths`, `progress`, `error`.
+//! ones at the bottom: `os`, `paths`, `config`, `progress`, `error`.
 
 #![deny(unsafe_code)]
 
 pub mod cas;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod error;
 pub mod manifest;
 pub mod ns;

@@ -1,4 +1,4 @@
-//! Where the store and the user's home are.
+//! Where the store, the user's home and the user's configuration are.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
 
-/// The store's directory: the flag, else `VRIFT_STORE`, else `$XDG_DATA_HOME/vrift`,
-/// else `~/.local/share/vrift`. Absolute, links resolved as far as it exists.
+/// The store's directory: the flag, else `VRIFT_STORE`, else the user's configuration,
+/// else `$XDG_DATA_HOME/vrift`, else `~/.local/share/vrift`. Absolute, links resolved as far as it exists.
 pub fn store(flag: Option<&Path>) -> Result<PathBuf> {
     let chosen = match flag {
         Some(path) => path.to_path_buf(),
         None => match set("VRIFT_STORE") {
             Some(path) => path.into(),
-            None => data_home()?.join("vrift"),
+            None => match crate::config::store_of_user()? {
+                Some(path) => path,
+                None => data_home()?.join("vrift"),
+            },
         },
     };
     let absolute = std::path::absolute(&chosen).context("resolve the store's path", &chosen)?;
@@ -28,6 +31,20 @@ fn data_home() -> Result<PathBuf> {
         Error::failure("there is no home directory to keep the store in")
             .with_hint("set HOME, or name the store with --store DIR or VRIFT_STORE")
     })
+}
+
+/// `$XDG_CONFIG_HOME`, else `~/.config`.
+pub fn config_home() -> Option<PathBuf> {
+    let set = set("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    set.or_else(|| home().map(|home| home.join(".config")))
+}
+
+/// A leading `~/` is the user's home.
+pub fn expand_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), home()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => path.into(),
+    }
 }
 
 /// The user's home: `HOME`, else the password file's.

@@ -14,7 +14,7 @@ const ORDER: &[&[&str]] = &[
     &["overlay"],
     &["manifest"],
     &["cas"],
-    &["os", "paths", "progress"],
+    &["os", "paths", "config", "progress"],
     &["error"],
 ];
 

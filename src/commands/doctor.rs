@@ -31,6 +31,9 @@ enum Verdict {
 }
 
 pub fn run(global: &Global, args: Doctor, printer: &Printer) -> Result<Status> {
+    if let Some(path) = &args.path {
+        return super::paths::explain(global, path, args.json.json, printer);
+    }
     let root = paths::store(global.store.as_deref())?;
     let checks = checks(&root);
     let works = checks.iter().all(|check| check.verdict != Verdict::Bad);

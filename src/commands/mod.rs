@@ -1,13 +1,17 @@
 //! One file per verb; each reads as a sentence made of the modules below.
 
+pub mod allow;
 pub mod bar;
 pub mod completions;
+pub mod config;
 pub mod doctor;
 pub mod enter;
 pub mod events;
 pub mod exec;
 pub mod man;
+pub mod paths;
 pub mod printer;
+pub mod project;
 pub mod recover;
 pub mod run;
 pub mod runs;
@@ -15,10 +19,14 @@ pub mod status;
 pub mod stop;
 pub mod sync;
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
 use crate::cas::Store;
 use crate::cli::{Cli, Global, Verb};
-use crate::error::{Context, Error, Kind, Result};
-use crate::paths;
+use crate::config::Config;
+use crate::error::{Context, Error, Kind, Result, quoted};
+use crate::paths as places;
 use crate::session::open::Inside;
 use crate::session::project::Project;
 use printer::Printer;
@@ -49,6 +57,9 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
+        Some(Verb::Project(args)) => project::run(&cli.global, args, printer),
+        Some(Verb::Config(args)) => config::run(&cli.global, args, printer),
+        Some(Verb::Allow(args)) => allow::run(&cli.global, args, printer),
         Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
         Some(Verb::Completions(args)) => completions::run(&args, printer),
         Some(Verb::Man(args)) => man::run(&args, printer),
@@ -90,15 +101,47 @@ fn project(global: &Global) -> Result<Project> {
 
 /// The same; `named`: the user said which directory.
 fn project_here(global: &Global, named: bool) -> Result<Project> {
-    let root = paths::store(global.store.as_deref())?;
+    let root = places::store(global.store.as_deref())?;
     refuse_inside(&root)?;
     let here = current_directory()?;
-    Project::find_or_register(Store::open_or_create(&root)?, &here, named)
+    let store = Store::open_or_create(&root)?;
+    let mut project = Project::find_or_register(store, &here, named)?;
+    project.configure(&global.config)?;
+    Ok(project)
+}
+
+/// The root of the current directory's project and what is set for it; nothing is
+/// registered.
+fn configured(global: &Global) -> Result<(PathBuf, Config)> {
+    let store = places::store(global.store.as_deref())?;
+    refuse_inside(&store)?;
+    let (root, allowed) = Project::look(Store::open(&store)?, &current_directory()?)?;
+    let config = Config::load(&root, &global.config, allowed.as_deref())?;
+    Ok((root, config))
+}
+
+/// A path in a project, relative to its root; it need not exist.
+fn relative_to(root: &Path, path: &Path) -> Result<Vec<u8>> {
+    let real = std::path::absolute(path).context("resolve", path)?;
+    let parent = real.parent().unwrap_or(Path::new("/"));
+    // The last name is not followed: it is the one that is asked about.
+    let real = match (places::resolve_existing(parent)?, real.components().next_back()) {
+        (parent, Some(Component::Normal(name))) => parent.join(name),
+        _ => places::resolve_existing(&real)?,
+    };
+    let inner = real.strip_prefix(root).map_err(|_| {
+        Error::failure(format!(
+            "{} is not in the project {}",
+            quoted(path.as_os_str()),
+            quoted(root.as_os_str())
+        ))
+    })?;
+    Ok(inner.as_os_str().as_bytes().to_vec())
 }
 
 /// The registered project of the current directory.
 fn known_project(global: &Global) -> Result<Project> {
-    let root = paths::store(global.store.as_deref())?;
+    let root = places::store(global.store.as_deref())?;
     refuse_inside(&root)?;
     let Some(store) = Store::open(&root)? else {
         return Err(Error::failure(format!("there is no store at `{}` yet", root.display()))

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -38,14 +38,19 @@ pub fn run(
 ) -> Result<Status> {
     // before anything else is opened: the number is the caller's
     let events = Events::new(printer, wanted.status_fd)?;
-    let project = project()?;
+    let mut project = project()?;
     if project.registered_now {
         events.say(&format!("new project {}", quoted(project.root.as_os_str())));
     }
     let cwd = cwd_in(&project.root)?;
+    cold(&mut project, &cwd, &wanted.cold, &events)?;
+    if let Some(notice) = project.config.notice() {
+        events.warn(&notice);
+    }
     if wanted.dry_run {
         let base = project.manifest.known_workspace(&wanted.workspace)?.base.unwrap_or(0);
-        let plan = open::plan(&project.place, &wanted.workspace, "SESSION", base)?;
+        let mounts = open::mounts_of(&project)?;
+        let plan = open::plan(&project.place, &wanted.workspace, "SESSION", base, &mounts)?;
         printer.out(&plan.to_string());
         return Ok(0);
     }
@@ -86,6 +91,19 @@ pub fn run(
     run.status = ran?.status();
     record_run(&departure.project, &run)?;
     Ok(u8::try_from(run.status).unwrap_or(u8::MAX))
+}
+
+/// `--cold` means something before the workspace's first take-in only.
+fn cold(project: &mut Project, cwd: &Path, dirs: &[PathBuf], events: &Events<'_>) -> Result<()> {
+    if dirs.is_empty() {
+        return Ok(());
+    }
+    let relative = |dir: &PathBuf| super::relative_to(&project.root, &cwd.join(dir));
+    let dirs = dirs.iter().map(relative).collect::<Result<_>>()?;
+    for dir in project.start_cold(dirs)? {
+        events.warn(&format!("--cold: {} is the workspace's already", sync::shown(&dir)));
+    }
+    Ok(())
 }
 
 /// From its start to its end.

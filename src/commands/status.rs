@@ -8,18 +8,27 @@ use super::printer::{Printer, Tone};
 use crate::cli;
 use crate::error::Result;
 use crate::manifest::diff::{Change, diff};
+use crate::session::mounts;
 use crate::session::project::Project;
 use crate::session::record::Record;
 use crate::session::staging::sessions;
 use crate::session::sync::shown;
 
 pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result<Status> {
-    let project = super::known_project(global)?;
+    if args.paths {
+        return super::paths::list(global, args.json.json, printer);
+    }
+    let mut project = super::known_project(global)?;
+    project.configure(&global.config)?;
+    let covered = mounts::covered(&project)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
     let mut changes = Vec::new();
     if let Some(head) = &workspace.head {
         diff(&project.manifest, workspace.host_base.as_ref(), Some(head), &mut |change| {
-            changes.push(change);
+            let at = |mount: &Vec<u8>| change.path == *mount || mounts::is_below(&change.path, mount);
+            if !covered.iter().any(at) {
+                changes.push(change);
+            }
             Ok(())
         })?;
     }

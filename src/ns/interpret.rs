@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
 
-use super::plan::{Cover, Plan, Step};
+use super::plan::{Bind, Cover, Plan, Step};
 use super::sys;
 
 /// Why a step did not work.
@@ -56,6 +56,7 @@ impl<'a> Interpreter<'a> {
                 Step::RestoreSubmounts => {
                     self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?
                 }
+                Step::Bind(binds) => binds.iter().try_for_each(bind).map_err(trouble)?,
                 Step::Watch(root) => {
                     if let Err(errno) = self.watch(root) {
                         warn(trouble((errno, "inotify")));
@@ -126,6 +127,16 @@ impl<'a> Interpreter<'a> {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
         rustix::mount::mount_remount(cover.path(), flags, c"").map_err(|e| (e, "remount"))
     }
+}
+
+/// A read-only one is bound without what is mounted below it.
+fn bind(bind: &Bind) -> Result<(), Part> {
+    let more = if bind.read_only { OpenTreeFlags::empty() } else { OpenTreeFlags::AT_RECURSIVE };
+    let mount = take_hold(&bind.source, more).map_err(|e| (e, "open_tree"))?;
+    if bind.read_only {
+        sys::set_read_only(mount.as_fd()).map_err(|e| (e, "mount_setattr"))?;
+    }
+    attach(&mount, &bind.target).map_err(|e| (e, "move_mount"))
 }
 
 fn slave_mounts() -> Result<(), Part> {

@@ -25,18 +25,29 @@ pub struct Plan {
 pub enum Step {
     /// Later mounts of the host appear inside, ours never outside (rule 21).
     SlaveMounts,
-    /// Takes hold of these mount points, with what is below each, before the overlay hides them.
+    /// Takes hold of these directories of the host (mount points, `live` ones), with what is
+    /// mounted below each, before the overlay hides them.
     HoldSubmounts(Vec<CString>),
     /// The view itself.
     Overlay(OverlaySpec),
     /// Puts what was held back on top of the overlay.
     RestoreSubmounts,
+    /// Mounts directories and files from elsewhere on top of the overlay, in this order.
+    Bind(Vec<Bind>),
     /// Watches the overlay's root for the end of its filesystem (rule 2).
     Watch(CString),
     /// Hides a store (rule 23).
     Cover(Cover),
     /// A `/proc` of the new pid namespace; where the kernel refuses, a warning.
     FreshProc,
+}
+
+/// Something mounted on top of the overlay; source and target are of one kind.
+#[derive(Debug)]
+pub struct Bind {
+    pub source: CString,
+    pub target: CString,
+    pub read_only: bool,
 }
 
 /// A small read-only tmpfs over a directory that nobody inside may reach.
@@ -115,6 +126,7 @@ impl Step {
             Step::HoldSubmounts(_) => ("hold the mounts below", "the project".into()),
             Step::Overlay(spec) => ("mount the overlay at", path(&spec.target)),
             Step::RestoreSubmounts => ("put back the mounts below", "the project".into()),
+            Step::Bind(_) => ("bind into", "the project".into()),
             Step::Watch(root) => ("watch", path(root)),
             Step::Cover(cover) => ("cover the store", path(&cover.path)),
             Step::FreshProc => ("mount a fresh", "/proc".into()),
@@ -158,6 +170,13 @@ impl fmt::Display for Step {
                 spec.data.iter().try_for_each(|data| write!(f, " data {}", shown(data)))
             }
             Step::RestoreSubmounts => f.write_str("restore-submounts"),
+            Step::Bind(binds) => {
+                f.write_str("bind")?;
+                binds.iter().try_for_each(|bind| {
+                    let how = if bind.read_only { " read-only" } else { "" };
+                    write!(f, " {} at {}{how}", shown(&bind.source), shown(&bind.target))
+                })
+            }
             Step::Watch(root) => write!(f, "watch {}", shown(root)),
             Step::Cover(cover) => {
                 write!(f, "cover {} with", shown(&cover.path))?;
@@ -181,11 +200,12 @@ mod tests {
             Step::SlaveMounts,
             Step::HoldSubmounts(vec![c"/p/a".into(), c"/p/b\n".into()]),
             Step::RestoreSubmounts,
+            Step::Bind(vec![Bind { source: c"/s/e".into(), target: c"/p/h".into(), read_only: true }]),
             Step::Watch(c"/p".into()),
             Step::Cover(cover),
             Step::FreshProc,
         ]);
-        let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nwatch `/p`\n\
+        let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nbind `/s/e` at `/p/h` read-only\nwatch `/p`\n\
                         cover `/s/store` with `.inside` `/s/store/psfs.so`\nfresh-proc `/proc`\n";
         assert_eq!(plan.to_string(), expected);
         assert_eq!(plan.holds(), 3);

@@ -16,6 +16,7 @@ pub mod base;
 pub mod environment;
 pub mod leave;
 pub mod live;
+pub mod mounts;
 pub mod open;
 pub mod project;
 pub mod record;

@@ -5,7 +5,7 @@
 //! any process of the session (rule 14) and until the last launcher has taken in.
 //! Everybody else reads the name and connects.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::base;
+use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::staging::{self, sessions};
@@ -72,6 +73,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             && may_join(&project.staging().join(&name), options)?
             && let Some(link) = ns::connect(&project.staging().join(&name))?
         {
+            same_mounts(&project, &name, say)?;
             return Ok(Session {
                 project,
                 name,
@@ -110,6 +112,21 @@ fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
         .with_hint("wait for it to end (vrift runs shows it), or end it: vrift stop"))
 }
 
+/// A joiner gets the session's mounts, whatever is configured by now; it is told so, and
+/// refused when it asked for others itself.
+fn same_mounts(project: &Project, session: &str, say: &dyn Fn(&str)) -> Result<()> {
+    let record = Record::read(&project.staging().join(session))?;
+    if record.is_none_or(|record| record.rules == project.config.fingerprint()) {
+        return Ok(());
+    }
+    let message = format!("the live session {session} began with other rules for paths");
+    if project.config.flagged() {
+        return Err(Error::failure(message).with_hint("wait for it to end, or leave `--config` out"));
+    }
+    say(&format!("{message}: the new ones count once it has ended"));
+    Ok(())
+}
+
 fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
     let (project, resumed, orphans) = leftovers(project, workspace, options.workspace)?;
     let mut report = None;
@@ -120,22 +137,28 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let (project, ready) = base::ready(project, options.workspace)?;
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
-    let record = Record {
+    let mounts = mounts_of(&project)?;
+    let mut record = Record {
         session: name.clone(),
         workspace,
         workspace_name: options.workspace.to_string(),
         base: ready.base,
         root: ready.root.hex(),
         upper_root: root.fingerprint(),
+        rules: project.config.fingerprint(),
+        mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
+        made: Vec::new(),
         boot: record::boot_id(),
         started: record::now_ms(),
     };
-    let staging = staging::make(&project, &record, &root)?;
+    let staging = staging::make(&project, &mut record, &root, &|staging| {
+        mounts::stage::stage(&project, staging, &ready.root, &mounts)
+    })?;
     if options.alone {
         record::mark_alone(&staging)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
-    let plan = plan(&project, options.workspace, &name, ready.base)?;
+    let plan = plan(&project, options.workspace, &name, ready.base, &mounts)?;
     let link = ns::open(Opening {
         plan: &plan,
         lock: lock.fd().as_fd(),
@@ -203,8 +226,16 @@ pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
     read_name(&path)
 }
 
+/// The mounts of a session that is opened now.
+pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
+    let root = project.root.as_os_str().as_bytes();
+    let points = submounts(&project.root)?;
+    let relative = |point: &CString| point.to_bytes().get(root.len() + 1..).map(<[u8]>::to_vec);
+    mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
+}
+
 /// What init does, in order.
-pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<Plan> {
+pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[Mount]) -> Result<Plan> {
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -215,18 +246,23 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64) -> Result<
         work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),
     };
     let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
-    let submounts = submounts(&place.root)?;
+    let held = held(place, mounts)?;
+    let binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
     let mut files = super::shell::files();
     files.push((INSIDE.into(), inside.text().into_bytes()));
     let cover = Cover::new(place.store.root(), files)?;
     let mut steps = vec![Step::SlaveMounts];
-    if !submounts.is_empty() {
-        steps.push(Step::HoldSubmounts(submounts.clone()));
+    let holds = !held.is_empty();
+    if holds {
+        steps.push(Step::HoldSubmounts(held));
     }
     steps.push(Step::Overlay(spec));
-    if !submounts.is_empty() {
+    if holds {
         steps.push(Step::RestoreSubmounts);
+    }
+    if !binds.is_empty() {
+        steps.push(Step::Bind(binds));
     }
     steps.push(Step::Watch(target));
     steps.push(Step::Cover(cover));
@@ -272,6 +308,24 @@ mod path_bytes {
     }
 }
 
+/// What of the host stays where the overlay is mounted over it: `live` directories, and
+/// mount points that no other mount of the session covers.
+fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<CString>> {
+    let mut held = mounts::stage::lives(&place.root, mounts)?;
+    for point in submounts(&place.root)? {
+        let covered = mounts.iter().any(|mount| {
+            let at = place.root.join(OsStr::from_bytes(&mount.path));
+            let at = at.as_os_str().as_bytes();
+            point.to_bytes() == at || mounts::is_below(point.to_bytes(), at)
+        });
+        if !covered {
+            held.push(point);
+        }
+    }
+    held.sort_unstable();
+    Ok(held)
+}
+
 /// Mount points of the host below the project, outermost first: only those that no
 /// other of them contains (each is moved with what is below it).
 fn submounts(root: &Path) -> Result<Vec<CString>> {
@@ -289,9 +343,7 @@ fn submounts(root: &Path) -> Result<Vec<CString>> {
     found.dedup();
     let mut outermost: Vec<Vec<u8>> = Vec::new();
     for point in found {
-        let below = outermost
-            .last()
-            .is_some_and(|outer| point.starts_with(outer) && point.get(outer.len()) == Some(&b'/'));
+        let below = outermost.iter().any(|outer| mounts::is_below(&point, outer));
         if !below {
             outermost.push(point);
         }

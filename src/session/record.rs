@@ -27,6 +27,15 @@ pub struct Record {
     pub base: i64,
     /// The root its base shows, in hex.
     pub root: String,
+    /// What tells its mounts from those of other rules.
+    #[serde(default)]
+    pub rules: String,
+    /// Paths where something else than the overlay is mounted.
+    #[serde(default)]
+    pub mounts: Vec<Vec<u8>>,
+    /// Names in the upper that were made for those.
+    #[serde(default)]
+    pub made: Vec<Vec<u8>>,
     /// Fingerprint of the metadata that the upper's root was given: unchanged, and
     /// empty, means that nothing was written.
     pub upper_root: String,
@@ -148,6 +157,9 @@ mod tests {
             workspace_name: "main".into(),
             base: 2,
             root: root.hex(),
+            rules: String::new(),
+            mounts: Vec::new(),
+            made: Vec::new(),
             upper_root: String::new(),
             boot: boot_id(),
             started: now_ms(),

@@ -27,15 +27,33 @@ fn spare(place: &Place, workspace: i64) -> PathBuf {
 
 /// Makes the staging of a new session, which is `record`'s. The upper's root gets the
 /// project root's metadata, because the overlay's root shows it. The workspace's
-/// session lock is held.
-pub fn make(place: &Place, record: &Record, root: &Meta) -> Result<PathBuf> {
-    let (spare, staging) = (spare(place, record.workspace), place.staging().join(&record.session));
+/// session lock is held. `fill` makes what the mounts need and returns the names that it
+/// made in the upper.
+pub fn make(
+    place: &Place,
+    record: &mut Record,
+    root: &Meta,
+    fill: &dyn Fn(&Path) -> Result<Vec<Vec<u8>>>,
+) -> Result<PathBuf> {
+    let staging = place.staging().join(&record.session);
+    let filled = !record.mounts.is_empty();
+    // A spare is empty, whatever is cut short: what is to be filled is made elsewhere.
+    let spare = if filled {
+        let begun = place.staging().join(format!("{}.begun", record.workspace));
+        remove(&begun)?;
+        begun
+    } else {
+        spare(place, record.workspace)
+    };
     for dir in [spare.clone(), spare.join("upper"), spare.join("work")] {
         match rustix::fs::mkdirat(CWD, &dir, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => mkdir::private(&dir)?,
             Err(errno) => return Err(errno).context("make directory", &dir),
         }
+    }
+    if filled {
+        record.made = fill(&spare)?;
     }
     projection::dress(&spare.join("upper"), root)?;
     record.write(&spare)?;

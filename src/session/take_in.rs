@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::base::bring_to_head;
+use super::mounts::stage::forget_mounts;
 use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::staging;
@@ -70,7 +71,11 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
         return staging::remove(&staging).map(|()| (project, Taken::default()));
     };
     if untouched(&staging, &record)? {
-        staging::put_by(&project, record.workspace, &staging)?;
+        if record.mounts.is_empty() {
+            staging::put_by(&project, record.workspace, &staging)?;
+        } else {
+            staging::remove(&staging)?; // it holds what was mounted
+        }
         return Ok((project, Taken::default()));
     }
     if trust == Trust::Closed {
@@ -141,7 +146,8 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let start = record.start_root()?;
-    let (upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    forget_mounts(&mut upper, &record.mounts, &record.made);
     let mut taken = summary(&upper, &published);
     let edits = edits(upper);
     let pending = manifest.transaction(|manifest| {

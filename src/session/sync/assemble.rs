@@ -170,14 +170,14 @@ fn number_groups(dirs: &mut [WalkedDir]) {
     }
 }
 
-/// The `own` directories that are recorded as `follow`, so the base of the merge can
+/// The `own` and mounted paths that are recorded as `follow`, so the base of the merge can
 /// be freed of them: the class changed, and what the host does there is ignored now.
-pub fn newly_own<'a>(own: &'a [Vec<u8>], recorded: &HashMap<Vec<u8>, Stamps>) -> Vec<&'a [u8]> {
+pub fn newly_own(own: &[Vec<u8>], recorded: &HashMap<Vec<u8>, Stamps>) -> Vec<Vec<u8>> {
     own.iter()
         .filter(|dir| {
             let (parent, name) = split(dir);
             recorded.get(parent).is_some_and(|stamps| stamps.iter().any(|(known, _)| known == name))
         })
-        .map(Vec::as_slice)
+        .cloned()
         .collect()
 }

@@ -1,6 +1,7 @@
-//! Whose path is it: without configuration a directory that git ignores as a whole
-//! is `own`, everything else is `follow` (design.md). So the ignore rules are asked
-//! about directories only.
+//! Whose path is it: what the configuration says of it, else: a directory that git
+//! ignores as a whole is `own`, everything else is `follow` (design.md). So the ignore
+//! rules are asked about directories only. What lies below an `own` directory is `own`,
+//! except what is mounted (`live`, `scratch`, `hide`). Below `.git` only `hide` counts.
 //!
 //! Rules come, in git's order of precedence, from the `.gitignore` files of the
 //! directory's parents (the nearest first), `.git/info/exclude` and the user's
@@ -15,19 +16,14 @@ use std::sync::Arc;
 use ignore::gitignore::{Gitignore, GitignoreBuilder, gitconfig_excludes_path};
 
 use super::tracked::Tracked;
-
-/// How a path is treated by sync and apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Host edits come in, three-way.
-    Follow,
-    /// Taken once, then the workspace's own.
-    Own,
-}
+pub use crate::config::class::Class;
+use crate::config::rules::Ruled;
+use crate::config::{Config, rules};
 
 /// The rules of a project, before any of its own directories is read.
-pub struct Classes {
+pub struct Classes<'a> {
     root: PathBuf,
+    configured: &'a rules::Rules,
     top: Option<Arc<Rules>>,
     tracked: Tracked,
 }
@@ -36,14 +32,16 @@ pub struct Classes {
 pub struct Rules {
     parent: Option<Arc<Rules>>,
     matcher: Gitignore,
+    /// The file they stand in.
+    file: String,
 }
 
-impl Classes {
-    pub fn of_project(root: &Path) -> Self {
+impl<'a> Classes<'a> {
+    pub fn of_project(root: &Path, config: &'a Config) -> Self {
         let repository = root.ancestors().find(|dir| dir.join(".git").symlink_metadata().is_ok());
         let top = repository.and_then(|repository| outer_rules(repository, root));
         let tracked = Tracked::of(repository, root);
-        Self { root: root.to_path_buf(), top, tracked }
+        Self { root: root.to_path_buf(), configured: &config.rules, top, tracked }
     }
 
     /// The rules above the project's root directory; `None` outside a work tree.
@@ -53,21 +51,35 @@ impl Classes {
 
     /// The rules inside a directory that has this `.gitignore`.
     pub fn with_file(&self, outer: &Arc<Rules>, dir: &[u8], text: &[u8]) -> Arc<Rules> {
+        let file = Path::new(OsStr::from_bytes(dir)).join(".gitignore");
         let matcher = parse(&self.absolute(dir), text);
-        Arc::new(Rules { parent: Some(outer.clone()), matcher })
+        Arc::new(Rules { parent: Some(outer.clone()), matcher, file: file.to_string_lossy().into_owned() })
     }
 
-    /// The class of a directory (a path relative to the project's root) under the
-    /// rules of its parent.
-    pub fn of_directory(&self, rules: Option<&Arc<Rules>>, dir: &[u8]) -> Class {
-        let Some(rules) = rules else { return Class::Follow };
-        if dir == b".git" || dir.ends_with(b"/.git") {
-            return Class::Follow;
+    /// The class of a path (relative to the project's root), under the ignore rules of
+    /// the directory it is in; `own`: that directory is.
+    pub fn of_path(&self, rules: Option<&Arc<Rules>>, path: &[u8], is_dir: bool, own: bool) -> Class {
+        let ruled = self.ruled(rules, path, is_dir, own);
+        ruled.map_or(if own { Class::Own } else { Class::Follow }, |ruled| ruled.class)
+    }
+
+    /// What decides about exactly this path; `None`: it is as what it lies in.
+    pub fn ruled(&self, rules: Option<&Arc<Rules>>, path: &[u8], is_dir: bool, own: bool) -> Option<Ruled> {
+        let in_git = is_git(path);
+        let configured = if self.configured.is_empty() {
+            None
+        } else {
+            self.configured.of_path(Path::new(OsStr::from_bytes(path)), is_dir)
+        };
+        if let Some(ruled) = configured {
+            if in_git {
+                return Some(ruled).filter(|ruled| ruled.class == Class::Hide);
+            }
+            return Some(ruled).filter(|ruled| !own || ruled.class.is_mounted());
         }
-        if rules.ignores(&self.absolute(dir)) && !self.tracked.any_below(dir) {
-            return Class::Own;
-        }
-        Class::Follow
+        let rules = rules.filter(|_| is_dir && !own && !in_git)?;
+        let rule = rules.ignores(&self.absolute(path)).filter(|_| !self.tracked.any_below(path))?;
+        Some(Ruled { class: Class::Own, rule })
     }
 
     fn absolute(&self, dir: &[u8]) -> PathBuf {
@@ -76,20 +88,26 @@ impl Classes {
 }
 
 impl Rules {
-    fn ignores(&self, dir: &Path) -> bool {
+    /// The pattern that ignores a directory.
+    fn ignores(&self, dir: &Path) -> Option<String> {
         let mut rules = Some(self);
         while let Some(here) = rules {
             let found = here.matcher.matched(dir, true);
-            if found.is_ignore() {
-                return true;
+            if let (true, Some(glob)) = (found.is_ignore(), found.inner()) {
+                return Some(format!("git ignores `{}` in {}", glob.original(), here.file));
             }
             if found.is_whitelist() {
-                return false;
+                return None;
             }
             rules = here.parent.as_deref();
         }
-        false
+        None
     }
+}
+
+/// `.git` is one unit, wherever it is.
+fn is_git(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/').any(|part| part == b".git")
 }
 
 /// The user's rules, the repository's, and those of the directories between the
@@ -98,18 +116,21 @@ impl Rules {
 fn outer_rules(repository: &Path, root: &Path) -> Option<Arc<Rules>> {
     let mut rules = None;
     for file in [gitconfig_excludes_path(), Some(repository.join(".git/info/exclude"))] {
-        let text = file.and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
-        rules = Some(Arc::new(Rules { parent: rules, matcher: parse(repository, &text) }));
+        let text = file.as_ref().and_then(|file| std::fs::read(file).ok()).unwrap_or_default();
+        let name = file.map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+        rules = Some(Arc::new(Rules { parent: rules, matcher: parse(repository, &text), file: name }));
     }
     let private = rules.clone();
     let mut between: Vec<&Path> =
         root.ancestors().skip(1).take_while(|dir| dir.starts_with(repository)).collect();
     between.reverse();
     for (dir, next) in between.iter().zip(between.iter().skip(1).copied().chain([root])) {
-        if let Ok(text) = std::fs::read(dir.join(".gitignore")) {
-            rules = Some(Arc::new(Rules { parent: rules, matcher: parse(dir, &text) }));
+        let file = dir.join(".gitignore");
+        if let Ok(text) = std::fs::read(&file) {
+            let file = file.to_string_lossy().into_owned();
+            rules = Some(Arc::new(Rules { parent: rules, matcher: parse(dir, &text), file }));
         }
-        if rules.as_ref().is_some_and(|rules| rules.ignores(next)) {
+        if rules.as_ref().is_some_and(|rules| rules.ignores(next).is_some()) {
             return private;
         }
     }
@@ -140,9 +161,10 @@ mod tests {
     }
 
     fn class(root: &Path, ignore: &str, dir: &str) -> Class {
-        let classes = Classes::of_project(root);
+        let config = Config::default();
+        let classes = Classes::of_project(root, &config);
         let rules = classes.top().map(|top| classes.with_file(&top, b"", ignore.as_bytes()));
-        classes.of_directory(rules.as_ref(), dir.as_bytes())
+        classes.of_path(rules.as_ref(), dir.as_bytes(), true, false)
     }
 
     #[test]

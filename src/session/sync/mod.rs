@@ -7,8 +7,9 @@
 
 mod assemble;
 pub mod class;
+pub mod explain;
 mod tracked;
-mod walk;
+pub mod walk;
 
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
@@ -23,13 +24,14 @@ use self::class::Classes;
 use self::walk::{Walk, Walked, walk};
 use crate::cas::Digest;
 use crate::error::{Error, Result};
-use crate::manifest::dir::read_root;
+use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::merge::{NoText, Side, merge};
 use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{Cause, Workspace};
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
+use crate::session::mounts::Recorded;
 use crate::session::project::Project;
 
 /// Below this many names nobody asks when most of them are gone (rule 18).
@@ -68,7 +70,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let manifest = &project.manifest;
     let first = manifest.known_workspace(workspace)?.head.is_none();
     let stamps = manifest.stamps()?;
-    let classes = Classes::of_project(&project.root);
+    let classes = Classes::of_project(&project.root, &project.config);
     let walked = walk(
         &project.root,
         &Walk {
@@ -77,16 +79,20 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
             stamps: &stamps,
             classes: &classes,
             take_own: first,
+            cold: &project.config.cold,
             began: clock_of(&project.root),
             meter,
         },
     )?;
     let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
-    let newly_own: Vec<Vec<u8>> = newly_own(&walked.own, &stamps).into_iter().map(<[u8]>::to_vec).collect();
     if !first && !options.accept_deletions {
-        refuse_mass_deletion(&walked, expected(&stamps, &newly_own), project)?;
+        refuse_mass_deletion(&walked, counted(&stamps, &walked), project)?;
     }
-    if !first && nothing_to_do(project, workspace, &walked, &stamps)? {
+    let newly_own: Vec<Vec<u8>> = newly_own(&walked.left_alone(), &stamps);
+    let recorded = Recorded::read(project)?;
+    let mounts = recorded.after(project, &walked.mounted, &walked.own);
+    let same_mounts = recorded.rules == mounts.rules && recorded.found == mounts.found;
+    if !first && same_mounts && nothing_to_do(project, workspace, &walked, &stamps)? {
         report.left_out = walked.left_out;
         return Ok(report);
     }
@@ -99,7 +105,11 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
             .collect();
         let assembled = assemble(manifest, walked, &stamps)?;
         let now = manifest.known_workspace(workspace)?;
-        let head = take_over(project, &now, &assembled, newly_own, &mut report)?;
+        let mounted: HashSet<Vec<u8>> = mounts.found.iter().map(|found| found.path.clone()).collect();
+        let head = take_over(project, &now, &assembled, (newly_own, &mounted), &mut report)?;
+        if !same_mounts {
+            mounts.write(project)?;
+        }
         manifest.set_host_base(now.id, &assembled.root)?;
         if now.head != Some(head) {
             report.changed = true;
@@ -119,7 +129,7 @@ fn take_over(
     project: &Project,
     workspace: &Workspace,
     assembled: &Assembled,
-    newly_own: Vec<Vec<u8>>,
+    (newly_own, mounted): (Vec<Vec<u8>>, &HashSet<Vec<u8>>),
     report: &mut Report,
 ) -> Result<Digest> {
     let manifest = &project.manifest;
@@ -127,6 +137,7 @@ fn take_over(
         let own = assembled.own.iter().map(|(path, entry)| (path.clone(), Edit::Put(entry.clone())));
         return apply(manifest, &assembled.root, own.collect());
     };
+    let head = without_mounted(project, workspace, &head, &newly_own, mounted)?;
     let base = match workspace.host_base {
         Some(base) if !newly_own.is_empty() => {
             let freed = newly_own.into_iter().map(|path| (path, Edit::Remove)).collect();
@@ -140,6 +151,27 @@ fn take_over(
         report.conflicts.push(conflict.path.clone());
     }
     Ok(merged.root)
+}
+
+/// The head without what it had from the host and what is mounted now. What the workspace
+/// itself made of such a path stays, covered: the rule may go again.
+fn without_mounted(
+    project: &Project,
+    workspace: &Workspace,
+    head: &Digest,
+    newly: &[Vec<u8>],
+    mounted: &HashSet<Vec<u8>>,
+) -> Result<Digest> {
+    let manifest = &project.manifest;
+    let Some(base) = workspace.host_base else { return Ok(*head) };
+    let mut edits = Vec::new();
+    for path in newly.iter().filter(|path| mounted.contains(*path)) {
+        let ours = lookup(manifest, head, path)?;
+        if ours.is_some() && ours == lookup(manifest, &base, path)? {
+            edits.push((path.clone(), Edit::Remove));
+        }
+    }
+    if edits.is_empty() { Ok(*head) } else { apply(manifest, head, edits) }
 }
 
 /// True when every directory is as stamped, none is gone, and the workspace took over
@@ -160,17 +192,18 @@ fn nothing_to_do(
     Ok(base.meta == walked.root && base.tree() == stamped)
 }
 
-/// How many names the walk should find again: all that are stamped, but for those of
-/// directories that have become `own` since, which it does not look at.
-fn expected(stamps: &HashMap<Vec<u8>, Stamps>, newly_own: &[Vec<u8>]) -> usize {
-    let own: HashSet<&[u8]> = newly_own.iter().map(Vec::as_slice).collect();
-    let passed_over = |dir: &[u8]| {
-        own.contains(dir)
-            || dir.iter().enumerate().any(|(at, &byte)| byte == b'/' && own.contains(&dir[..at]))
+/// How many names were stamped that are still to be looked for.
+fn counted(stamps: &HashMap<Vec<u8>, Stamps>, walked: &Walked) -> usize {
+    let alone = walked.left_alone();
+    let alone: HashSet<&[u8]> = alone.iter().map(Vec::as_slice).collect();
+    let left = |path: &[u8]| {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        !alone.is_empty() && ends.chain([path.len()]).any(|end| alone.contains(&path[..end]))
     };
-    let followed = stamps.iter().filter(|(dir, _)| own.is_empty() || !passed_over(dir));
-    let names: usize = followed.map(|(_, stamps)| stamps.iter().count()).sum();
-    names - own.len().min(names)
+    let names = |dir: &[u8], stamps: &Stamps| {
+        stamps.iter().filter(|(name, _)| !alone.contains(walk::join(dir, name).as_slice())).count()
+    };
+    stamps.iter().filter(|(dir, _)| !left(dir)).map(|(dir, stamps)| names(dir, stamps)).sum()
 }
 
 /// An unmounted or emptied directory must not empty the workspace (rule 18).

@@ -8,10 +8,12 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
 
 use super::class::{Class, Classes, Rules};
 use crate::cas::Store;
@@ -32,7 +34,9 @@ pub struct Walk<'a> {
     pub store: &'a Store,
     pub token: &'a Publishing,
     pub stamps: &'a HashMap<Vec<u8>, Stamps>,
-    pub classes: &'a Classes,
+    pub classes: &'a Classes<'a>,
+    /// `own` directories that are not taken in at first.
+    pub cold: &'a [Vec<u8>],
     /// Also take in `own` directories: the project's first walk.
     pub take_own: bool,
     /// The filesystem's clock when the walk began.
@@ -46,8 +50,10 @@ pub struct Walked {
     pub dirs: Vec<WalkedDir>,
     /// The root directory's own metadata.
     pub root: Meta,
-    /// `own` directories, relative.
+    /// What is `own` and lies in nothing that is, relative.
     pub own: Vec<Vec<u8>>,
+    /// What is mounted instead of taken in.
+    pub mounted: Vec<Mounted>,
     /// Names that were left out, and why.
     pub left_out: Vec<LeftOut>,
     /// Names that were stamped and are still there.
@@ -55,6 +61,23 @@ pub struct Walked {
     /// Files whose content was read, and what was new to the store.
     pub read: usize,
     pub new_bytes: u64,
+}
+
+impl Walked {
+    /// Everything that a walk which is not the first does not look into.
+    pub fn left_alone(&self) -> Vec<Vec<u8>> {
+        let mounted = self.mounted.iter().map(|mounted| mounted.path.clone());
+        self.own.iter().cloned().chain(mounted).collect()
+    }
+}
+
+/// A path of the host that is `live`, `scratch` or `hide`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mounted {
+    /// Relative.
+    pub path: Vec<u8>,
+    pub class: Class,
+    pub is_dir: bool,
 }
 
 /// A name that is not taken in.
@@ -190,6 +213,7 @@ impl Walk<'_> {
         let mut left_out = Vec::new();
         let mut owned = Vec::new();
         let mut vanished = Vec::new();
+        let mut mounted = Vec::new();
         let mut same = stamps.is_some();
         for name in &names {
             let bytes = name.name.to_bytes();
@@ -198,22 +222,33 @@ impl Walk<'_> {
             }
             let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
             let inner = join(&path, bytes);
-            // A mount point is shown as on the host, whatever git says of it.
-            if stat.kind == FileType::Directory
-                && stat.dev == dev
-                && !own
-                && self.classes.of_directory(rules.as_ref(), &inner) == Class::Own
-            {
+            let is_dir = stat.kind == FileType::Directory;
+            let class = self.classes.of_path(rules.as_ref(), &inner, is_dir, own);
+            if class.is_mounted() && may_be_mounted(class, &inner, stat.kind)? {
+                mounted.push(Mounted { path: inner, class, is_dir });
+                continue;
+            }
+            // A mount point of the host is shown as there, whatever the rules say of it.
+            if class == Class::Own && !own && !(is_dir && stat.dev != dev) {
                 owned.push(inner.clone());
-                if self.take_own {
-                    // Its entry goes with its tree; it has no stamp.
+                if !self.take_own || self.cold.contains(&inner) {
+                    continue;
+                }
+                // Its entry goes with its tree; it has no stamp.
+                if stat.kind == FileType::RegularFile {
+                    files.push((name.name.clone(), stat));
+                    continue;
+                }
+                if not_taken(&stat).is_none() {
                     let Some(fresh) = self.other(&dir, &name.name, &stat)? else { continue };
                     listing.fresh.push(fresh);
-                    walked.subdirs.push(bytes.to_vec());
-                    let (parent, name) = (dir.clone(), name.name.clone());
-                    jobs.give(Item::Dir { parent, name, path: inner, own: true, rules: None });
+                    if is_dir {
+                        walked.subdirs.push(bytes.to_vec());
+                        let (parent, name) = (dir.clone(), name.name.clone());
+                        jobs.give(Item::Dir { parent, name, path: inner, own: true, rules: None });
+                    }
+                    continue;
                 }
-                continue;
             }
             if let Some(why) = not_taken(&stat) {
                 left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false });
@@ -252,6 +287,7 @@ impl Walk<'_> {
         gathered.walked.left_out.extend(left_out);
         gathered.walked.own.extend(owned);
         gathered.gone.extend(vanished);
+        gathered.walked.mounted.extend(mounted);
         if walked.listing.is_some() {
             gathered.pending.insert(path, seen);
         }
@@ -416,6 +452,26 @@ fn has_moved(error: &Error) -> bool {
     [libc::ENOENT, libc::ENOTDIR, libc::ELOOP, libc::EINVAL].iter().any(|&errno| error.is(errno))
 }
 
+/// Whether a path's class, one that is mounted, holds for its kind. A link is shown as it
+/// is: what it leads to has a class of its own. A file cannot be `live` or `scratch`.
+pub fn may_be_mounted(class: Class, path: &[u8], kind: FileType) -> Result<bool> {
+    if class == Class::Hide || kind == FileType::Directory {
+        return Ok(true);
+    }
+    if class == Class::Live && kind == FileType::Symlink {
+        return Ok(false);
+    }
+    let why = match class {
+        Class::Live => {
+            "a bind mount of a file ends at the first editor that saves by renaming a new file over it"
+        }
+        _ => "`scratch` is for directories",
+    };
+    let path = quoted(std::ffi::OsStr::from_bytes(path));
+    Err(Error::failure(format!("{path} is a file and cannot be `{}`: {why}", class.name()))
+        .with_hint("name the directory it is in, or take it out of the list with `!`"))
+}
+
 /// Why a kind is not taken in (rule 5).
 fn not_taken(stat: &Stat) -> Option<&'static str> {
     match stat.kind {
@@ -447,7 +503,7 @@ fn time((secs, nanos): (i64, u32)) -> Time {
 }
 
 /// A `.gitignore` as git reads it: a regular file, never through a link.
-fn read_rules(dir: &Dir) -> Option<Vec<u8>> {
+pub fn read_rules(dir: &Dir) -> Option<Vec<u8>> {
     use std::io::Read;
     let mut text = Vec::new();
     std::fs::File::from(dir.open_file(c".gitignore").ok()?).read_to_end(&mut text).ok()?;
@@ -473,7 +529,6 @@ fn lock(gathered: &Mutex<Gathered>) -> std::sync::MutexGuard<'_, Gathered> {
 
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use std::os::unix::ffi::OsStrExt;
         let path = std::ffi::OsStr::from_bytes(&self.path);
         write!(f, "left out {}: {}", quoted(path), self.why)
     }

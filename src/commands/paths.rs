@@ -1,0 +1,77 @@
+//! `vrift status --paths` and `vrift doctor PATH`: whose paths are whose.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::Status;
+use super::printer::{Printer, Tone};
+use crate::cli::Global;
+use crate::config::Config;
+use crate::config::class::Class;
+use crate::error::Result;
+use crate::session::sync::explain::{Explained, explain as ask, listed};
+use crate::session::sync::shown;
+
+pub fn list(global: &Global, json: bool, printer: &Printer) -> Result<Status> {
+    let (root, config) = super::configured(global)?;
+    let found = listed(&root, &config)?;
+    if json {
+        let paths: Vec<Value> = found.iter().map(as_json).collect();
+        printer.json(&json!({ "project": root.to_string_lossy(), "paths": paths, "default": "follow" }));
+        return Ok(0);
+    }
+    for Explained { path, class, rule } in &found {
+        let class = printer.toned(tone(*class), &format!("{:<8}", class.name()));
+        printer.out(&format!("{class} {}  {}\n", shown(path), printer.toned(Tone::Dim, rule)));
+    }
+    printer.out("follow   everything else\n");
+    notice(&config, printer);
+    Ok(0)
+}
+
+pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> Result<Status> {
+    let here = super::current_directory()?.join(path);
+    let (root, config) = super::configured(global)?;
+    let inner = super::relative_to(&root, &here)?;
+    let is_dir = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let found = ask(&root, &config, &inner, is_dir);
+    if json {
+        let mut value = as_json(&found);
+        value["asked"] = String::from_utf8_lossy(&inner).into();
+        value["kept"] = found.class.keeps().into();
+        value["write"] = found.class.write().into();
+        printer.json(&value);
+        return Ok(0);
+    }
+    let whole = if found.path == inner || found.path.is_empty() {
+        String::new()
+    } else {
+        format!(", as all of {}", shown(&found.path))
+    };
+    printer.out(&format!("{} is {}{whole}\n", shown(&inner), found.class.name()));
+    printer.out(&format!("rule: {}\n", found.rule));
+    printer.out(&format!("a write there: {}\n", found.class.write()));
+    notice(&config, printer);
+    Ok(0)
+}
+
+fn notice(config: &Config, printer: &Printer) {
+    if let Some(notice) = config.notice() {
+        printer.warn(&notice);
+    }
+}
+
+fn as_json(found: &Explained) -> Value {
+    json!({
+        "path": String::from_utf8_lossy(&found.path), "class": found.class.name(), "rule": found.rule,
+    })
+}
+
+fn tone(class: Class) -> Tone {
+    match class {
+        Class::Follow | Class::Own => Tone::Good,
+        Class::Live => Tone::Bad,
+        Class::Scratch | Class::Hide => Tone::Warning,
+    }
+}

@@ -1,0 +1,175 @@
+//! What the user has set, and where it was said.
+//!
+//! From the weakest to the strongest: the project's `vrift.toml` (the host's copy, at
+//! the project's root), the user's `$XDG_CONFIG_HOME/vrift/config.toml`, variables
+//! (`VRIFT_PATHS_OWN=a:b` for `paths.own`), and `--config KEY=VALUE`. A value of one
+//! place takes the place of a weaker one; lists of paths are asked in that order, the
+//! strongest first, until one matches (rules.rs).
+//!
+//! A key nobody knows is an error that names the nearest one. What in `vrift.toml`
+//! lets a run reach beyond the project counts only while the file is the one that
+//! `vrift allow` saw.
+
+pub mod bind;
+pub mod class;
+pub mod keys;
+mod layer;
+mod nearest;
+pub mod rules;
+
+use std::path::{Path, PathBuf};
+
+use self::bind::Bind;
+use self::class::Class;
+use self::keys::{Key, Value};
+use self::rules::Rules;
+use crate::error::{Context, Error, Result};
+use crate::paths;
+
+/// The project's file.
+pub const NAME: &str = "vrift.toml";
+
+/// Where a value was set, from the weakest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    Project(PathBuf),
+    User(PathBuf),
+    /// The variable's name.
+    Environment(String),
+    Flag,
+}
+
+/// One value that was set.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub key: &'static Key,
+    pub value: Value,
+    pub origin: Origin,
+}
+
+/// Everything that was set for a project.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// What counts, the weakest first.
+    pub settings: Vec<Setting>,
+    /// What counts only after `vrift allow`.
+    pub withheld: Vec<Setting>,
+    /// Digest of `vrift.toml`, in hex; `None` where there is none.
+    pub file: Option<String>,
+    pub rules: Rules,
+    pub binds: Vec<Bind>,
+    /// `own` directories that start empty.
+    pub cold: Vec<Vec<u8>>,
+}
+
+impl Config {
+    /// Reads everything that is set for the project at `root`. `allowed`: the digest
+    /// that `vrift allow` recorded.
+    pub fn load(root: &Path, flags: &[String], allowed: Option<&[u8]>) -> Result<Self> {
+        let mut config = Self::default();
+        let path = root.join(NAME);
+        if let Some(text) = read(&path)? {
+            let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
+            let trusted = allowed == Some(digest.as_bytes());
+            config.file = Some(digest);
+            for setting in layer::of_text(&text, &Origin::Project(path))? {
+                let (inside, beyond) = if trusted { (Some(setting), None) } else { setting.divided() };
+                config.settings.extend(inside);
+                config.withheld.extend(beyond);
+            }
+        }
+        config.settings.extend(of_user()?);
+        config.settings.extend(layer::of_environment()?);
+        config.settings.extend(layer::of_flags(flags)?);
+        config.rules = Rules::of(&config.settings)?;
+        config.binds = bind::of(&config.settings)?;
+        Ok(config)
+    }
+
+    /// Tells one set of mounts from another, as far as they are configured.
+    pub fn fingerprint(&self) -> String {
+        let mut text = self.rules.fingerprint();
+        for Bind { source, target, read_only } in &self.binds {
+            text += &format!(" {}:{target}:{read_only}", source.display());
+        }
+        text
+    }
+
+    /// A flag says something about paths.
+    pub fn flagged(&self) -> bool {
+        let paths = |setting: &&Setting| setting.key.name.starts_with("paths.");
+        self.settings.iter().filter(paths).any(|setting| setting.origin == Origin::Flag)
+    }
+
+    /// One line about what is not honoured, if anything is.
+    pub fn notice(&self) -> Option<String> {
+        let mut names: Vec<&str> = self.withheld.iter().map(|setting| setting.key.name).collect();
+        names.dedup();
+        let what = if names.len() > 1 { "count" } else { "counts" };
+        let reach = "reaches beyond the project and";
+        (!names.is_empty())
+            .then(|| format!("{} in {NAME} {reach} {what} only after: vrift allow", names.join(", ")))
+    }
+}
+
+impl Setting {
+    /// The part that stays inside the project, and the part that reaches beyond it.
+    fn divided(self) -> (Option<Self>, Option<Self>) {
+        if self.key.name == keys::BIND {
+            return (None, Some(self));
+        }
+        let Value::List(list) = &self.value else { return (Some(self), None) };
+        let live = Class::of_key(self.key.name) == Some(Class::Live);
+        let (beyond, inside): (Vec<String>, Vec<String>) =
+            list.iter().cloned().partition(|pattern| live && rules::is_outside(pattern));
+        let part =
+            |list: Vec<String>| (!list.is_empty()).then(|| Self { value: Value::List(list), ..self.clone() });
+        (part(inside), part(beyond))
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Origin::Project(_) => f.write_str(NAME),
+            Origin::User(path) => write!(f, "{}", path.display()),
+            Origin::Environment(name) => write!(f, "variable {name}"),
+            Origin::Flag => f.write_str("flag --config"),
+        }
+    }
+}
+
+/// The settings of the user's own file.
+fn of_user() -> Result<Vec<Setting>> {
+    let Some(path) = paths::config_home().map(|dir| dir.join("vrift/config.toml")) else {
+        return Ok(Vec::new());
+    };
+    match read(&path)? {
+        Some(text) => layer::of_text(&text, &Origin::User(path)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The store as the user's file places it.
+pub fn store_of_user() -> Result<Option<PathBuf>> {
+    let setting = of_user()?.into_iter().rfind(|setting| setting.key.name == keys::STORE);
+    Ok(setting.and_then(|setting| match setting.value {
+        Value::Text(path) => Some(paths::expand_home(&path)),
+        Value::List(_) => None,
+    }))
+}
+
+/// A file's text; `None` when there is no such file.
+fn read(path: &Path) -> Result<Option<String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Error::failure(format!("`{}` is not UTF-8 text", path.display()))),
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error).context("read configuration", path),
+    }
+}

@@ -1,0 +1,199 @@
+//! The lists of `[paths]`, asked about one path at a time.
+//!
+//! A list holds patterns as in a `.gitignore` at the project's root: a name without a
+//! slash matches at any depth, `!` takes back. The lists of the strongest place are
+//! asked first, of one place hide, scratch, live, own, follow. A path of no list has
+//! the class of the directory it is in.
+
+use std::path::{Component, Path};
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::Setting;
+use super::class::{Class, STRICTEST_FIRST};
+use super::keys::Value;
+use crate::error::{Error, Result};
+
+/// All lists, the strongest first.
+#[derive(Debug, Default)]
+pub struct Rules {
+    lists: Vec<List>,
+}
+
+#[derive(Debug)]
+struct List {
+    class: Class,
+    matcher: Gitignore,
+    patterns: Vec<String>,
+    origin: String,
+}
+
+/// What a list says of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ruled {
+    pub class: Class,
+    /// The pattern and where it stands.
+    pub rule: String,
+}
+
+/// A pattern that is a plain path.
+pub struct Plain<'a> {
+    pub class: Class,
+    /// Relative to the project's root.
+    pub path: &'a str,
+    /// It has a slash, so it means this path only.
+    pub anchored: bool,
+}
+
+impl Rules {
+    pub fn of(settings: &[Setting]) -> Result<Self> {
+        let mut lists = Vec::new();
+        for setting in settings {
+            let (Some(class), Value::List(patterns)) = (Class::of_key(setting.key.name), &setting.value)
+            else {
+                continue;
+            };
+            let list = List::of(class, patterns, setting)?;
+            lists.push((setting.origin.clone(), list));
+        }
+        let strictness = |list: &List| STRICTEST_FIRST.iter().position(|class| *class == list.class);
+        lists.sort_by(|(a, one), (b, other)| b.cmp(a).then(strictness(one).cmp(&strictness(other))));
+        Ok(Self { lists: lists.into_iter().map(|(_, list)| list).collect() })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lists.is_empty()
+    }
+
+    /// What is said of exactly this path, not of what it lies in.
+    pub fn of_path(&self, path: &Path, is_dir: bool) -> Option<Ruled> {
+        for list in &self.lists {
+            let found = list.matcher.matched(path, is_dir);
+            if let (true, Some(glob)) = (found.is_ignore(), found.inner()) {
+                let rule = format!("paths.{} `{}` in {}", list.class.name(), glob.original(), list.origin);
+                return Some(Ruled { class: list.class, rule });
+            }
+        }
+        None
+    }
+
+    /// The patterns that are plain paths, of the classes that are mounts.
+    pub fn plain(&self) -> impl Iterator<Item = Plain<'_>> {
+        self.lists.iter().filter(|list| list.class.is_mounted()).flat_map(|list| {
+            list.patterns.iter().filter_map(|pattern| {
+                let path = trimmed(pattern).trim_matches('/');
+                let plain = !pattern.starts_with(['!', '#']) && !path.contains(['*', '?', '[', '\\']);
+                let anchored = trimmed(pattern).trim_end_matches('/').contains('/');
+                (plain && !path.is_empty()).then_some(Plain { class: list.class, path, anchored })
+            })
+        })
+    }
+
+    /// Tells one set of rules about mounts from another.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mounts = self.lists.iter().any(|list| list.class.is_mounted());
+        for list in self.lists.iter().filter(|_| mounts) {
+            // Lists of the other classes may take precedence over those of mounts.
+            for word in [list.class.name()].into_iter().chain(list.patterns.iter().map(String::as_str)) {
+                hasher.update(&(word.len() as u64).to_le_bytes());
+                hasher.update(word.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl List {
+    fn of(class: Class, patterns: &[String], setting: &Setting) -> Result<Self> {
+        let wrong = |pattern: &str, why: &str| {
+            Error::failure(format!("{}: `{pattern}` in `{}` {why}", setting.origin, setting.key.name))
+        };
+        let mut builder = GitignoreBuilder::new("");
+        let mut kept = Vec::new();
+        for pattern in patterns {
+            if is_outside(pattern) {
+                if class == Class::Live {
+                    continue; // outside a project everything is as on the host
+                }
+                return Err(wrong(pattern, "lies outside the project").with_hint(
+                    "paths are relative to the project; `paths.bind` shows an outside directory",
+                ));
+            }
+            let body = trimmed(pattern).trim_start_matches('!').trim_matches('/');
+            if body.is_empty() || body == "." {
+                return Err(wrong(pattern, "means the whole project").with_hint("name what lies in it"));
+            }
+            builder
+                .add_line(None, trimmed(pattern))
+                .map_err(|error| wrong(pattern, "is no pattern").with_cause(error.to_string()))?;
+            kept.push(pattern.clone());
+        }
+        let matcher = builder.build().map_err(|error| Error::failure(error.to_string()))?;
+        Ok(Self { class, matcher, patterns: kept, origin: setting.origin.to_string() })
+    }
+}
+
+fn trimmed(pattern: &str) -> &str {
+    pattern.strip_prefix("./").unwrap_or(pattern)
+}
+
+/// A path that leaves the project.
+pub fn is_outside(pattern: &str) -> bool {
+    pattern.starts_with("~/")
+        || Path::new(pattern).components().any(|part| matches!(part, Component::ParentDir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Origin;
+    use super::super::keys;
+    use super::*;
+
+    fn setting(key: &str, patterns: &[&str], origin: Origin) -> Setting {
+        let list = patterns.iter().map(ToString::to_string).collect();
+        Setting { key: keys::find(key).unwrap(), value: Value::List(list), origin }
+    }
+
+    fn class(rules: &Rules, path: &str) -> Option<Class> {
+        rules.of_path(Path::new(path), true).map(|ruled| ruled.class)
+    }
+
+    #[test]
+    fn the_stronger_place_and_then_the_stricter_class_wins() {
+        let file = Origin::Project("/p/vrift.toml".into());
+        let rules = Rules::of(&[
+            setting("paths.follow", &["a", "d"], file.clone()),
+            setting("paths.own", &["a", "b", "c/x"], file.clone()),
+            setting("paths.hide", &["b", "*.pem", "!ok.pem"], file),
+            setting("paths.scratch", &["d"], Origin::Flag),
+        ])
+        .unwrap();
+        for (path, expected) in [
+            ("a", Some(Class::Own)),
+            ("b", Some(Class::Hide)),
+            ("sub/b", Some(Class::Hide)),
+            ("c/x", Some(Class::Own)),
+            ("sub/c/x", None),
+            ("d", Some(Class::Scratch)),
+            ("k.pem", Some(Class::Hide)),
+            ("ok.pem", None),
+            ("a/inner", None),
+        ] {
+            assert_eq!(class(&rules, path), expected, "{path}");
+        }
+        let rule = rules.of_path(Path::new("x/b"), true).unwrap().rule;
+        assert_eq!(rule, "paths.hide `b` in vrift.toml");
+        let plain: Vec<&str> = rules.plain().map(|plain| plain.path).collect();
+        assert_eq!(plain, ["d", "b"]);
+    }
+
+    #[test]
+    fn what_leaves_or_is_the_project_is_refused() {
+        for pattern in ["../x", "a/../../b", "~/x", ".", "/", "./", "!/"] {
+            let refused = Rules::of(&[setting("paths.own", &[pattern], Origin::Flag)]);
+            assert!(refused.is_err(), "{pattern}");
+        }
+        assert!(Rules::of(&[setting("paths.live", &["../data"], Origin::Flag)]).is_ok());
+    }
+}
