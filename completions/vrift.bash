@@ -16,8 +16,14 @@ _vrift() {
             ",$1")
                 cmd="vrift"
                 ;;
+            vrift,allow)
+                cmd="vrift__subcmd__allow"
+                ;;
             vrift,completions)
                 cmd="vrift__subcmd__completions"
+                ;;
+            vrift,config)
+                cmd="vrift__subcmd__config"
                 ;;
             vrift,doctor)
                 cmd="vrift__subcmd__doctor"
@@ -30,6 +36,9 @@ _vrift() {
                 ;;
             vrift,man)
                 cmd="vrift__subcmd__man"
+                ;;
+            vrift,project)
+                cmd="vrift__subcmd__project"
                 ;;
             vrift,recover)
                 cmd="vrift__subcmd__recover"
@@ -46,6 +55,15 @@ _vrift() {
             vrift,sync)
                 cmd="vrift__subcmd__sync"
                 ;;
+            vrift__subcmd__project,forget)
+                cmd="vrift__subcmd__project__subcmd__forget"
+                ;;
+            vrift__subcmd__project,list)
+                cmd="vrift__subcmd__project__subcmd__list"
+                ;;
+            vrift__subcmd__project,move)
+                cmd="vrift__subcmd__project__subcmd__move"
+                ;;
             *)
                 ;;
         esac
@@ -53,7 +71,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --color --quiet --verbose --help --version enter exec sync status runs stop recover doctor completions man"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status runs stop recover project config allow doctor completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -64,6 +82,40 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__allow)
+            opts="-C -q -v -h --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -79,7 +131,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__completions)
-            opts="-C -q -v -h --store --color --quiet --verbose --help bash zsh fish"
+            opts="-C -q -v -h --store --config --color --quiet --verbose --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -90,6 +142,40 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__config)
+            opts="-C -q -v -h --all --json --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -105,7 +191,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__doctor)
-            opts="-C -q -v -h --json --store --color --quiet --verbose --help"
+            opts="-C -q -v -h --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -116,6 +202,10 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -131,7 +221,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --no-sync --wait --discard --discard-on-failure --status-fd --dry-run --store --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --no-sync --cold --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -145,6 +235,10 @@ _vrift() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cold)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --status-fd)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -154,6 +248,10 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -169,7 +267,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --no-sync --wait --discard --discard-on-failure --status-fd --dry-run --store --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --no-sync --cold --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -180,6 +278,10 @@ _vrift() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cold)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -195,6 +297,10 @@ _vrift() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -207,7 +313,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__man)
-            opts="-C -q -v -h --dir --store --color --quiet --verbose --help"
+            opts="-C -q -v -h --dir --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -225,6 +331,130 @@ _vrift() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__project)
+            opts="-C -q -v -h --store --config --color --quiet --verbose --help list forget move"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__project__subcmd__forget)
+            opts="-C -q -v -h --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__project__subcmd__list)
+            opts="-C -q -v -h --json --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__project__subcmd__move)
+            opts="-C -q -v -h --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -237,7 +467,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__recover)
-            opts="-C -q -v -h --keep --drop --store --color --quiet --verbose --help"
+            opts="-C -q -v -h --keep --drop --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -248,6 +478,10 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -263,7 +497,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__runs)
-            opts="-n -C -q -v -h --limit --json --store --color --quiet --verbose --help"
+            opts="-n -C -q -v -h --limit --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -285,6 +519,10 @@ _vrift() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -297,7 +535,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__status)
-            opts="-w -C -q -v -h --workspace --json --store --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --paths --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -316,6 +554,10 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -331,7 +573,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__stop)
-            opts="-w -C -q -v -h --workspace --store --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -353,6 +595,10 @@ _vrift() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -365,7 +611,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__sync)
-            opts="-C -q -v -h --accept-deletions --json --store --color --quiet --verbose --help"
+            opts="-C -q -v -h --accept-deletions --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -376,6 +622,10 @@ _vrift() {
                     return 0
                     ;;
                 --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_vrift_global_optspecs
-    string join \n C= store= color= q/quiet v/verbose h/help V/version
+    string join \n C= store= config= color= q/quiet v/verbose h/help V/version
 end
 
 function __fish_vrift_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c vrift -n "__fish_vrift_needs_command" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_needs_command" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_needs_command" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_needs_command" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -40,13 +41,18 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what t
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: live ones, what killed ones left, and finished ones, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "project" -d 'List, forget or move the projects of the store'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "config" -d 'Show every value that is set, and where'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "allow" -d 'Let the project\'s vrift.toml, as it is now, reach beyond the project'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "doctor" -d 'Check whether this machine can run vrift, and say what to change where it cannot'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "man" -d 'Print the manual page, or write one page a verb'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -59,9 +65,11 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -s q -l quiet -d 'Say
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -75,6 +83,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -s v -l verbose -d 'Sa
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -86,26 +95,30 @@ complete -c vrift -n "__fish_vrift_using_subcommand sync" -s h -l help -d 'Print
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s w -l workspace -d 'The workspace to show' -r
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand status" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand status" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand status" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand status" -l paths -d 'Show which paths are not just the host\'s, and which rule says so'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s v -l verbose -d 'Say more'
-complete -c vrift -n "__fish_vrift_using_subcommand status" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s n -l limit -d 'How many finished runs to list' -r
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s v -l verbose -d 'Say more'
-complete -c vrift -n "__fish_vrift_using_subcommand runs" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand stop" -s w -l workspace -d 'All live runs of this workspace' -r
 complete -c vrift -n "__fish_vrift_using_subcommand stop" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand stop" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand stop" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand stop" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -114,6 +127,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand stop" -s v -l verbose -d 'Sa
 complete -c vrift -n "__fish_vrift_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -122,17 +136,79 @@ complete -c vrift -n "__fish_vrift_using_subcommand recover" -l drop -d 'Throw w
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -f -a "list" -d 'List the projects of the store'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -f -a "forget" -d 'Drop everything the store keeps of a project; the directory itself is not touched'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -f -a "move" -d 'Let a project be at another path: it was moved, copied, or restored from a backup'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand config" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand config" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand config" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand config" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand config" -l all -d 'Show the keys that are not set, too'
+complete -c vrift -n "__fish_vrift_using_subcommand config" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand config" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand config" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand allow" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s v -l verbose -d 'Say more'
-complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand completions" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand completions" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand completions" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand completions" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -142,9 +218,10 @@ complete -c vrift -n "__fish_vrift_using_subcommand completions" -s h -l help -d
 complete -c vrift -n "__fish_vrift_using_subcommand man" -l dir -d 'Write vrift.1 and a page for each verb to this directory' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand man" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand man" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand man" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
 complete -c vrift -n "__fish_vrift_using_subcommand man" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand man" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand man" -s v -l verbose -d 'Say more'
-complete -c vrift -n "__fish_vrift_using_subcommand man" -s h -l help -d 'Print help'
+complete -c vrift -n "__fish_vrift_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

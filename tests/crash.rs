@@ -153,8 +153,12 @@ fn syncs_beside_runs_leave_the_newest_state() {
         for thread in 0..4 {
             let world = &world;
             scope.spawn(move || {
+                std::fs::create_dir(world.project.join(format!("h{thread}"))).unwrap();
                 for round in 0..8 {
-                    world.write(&format!("h{thread}/{round}"), "host");
+                    // At once: a session may begin between a file's creation and its content.
+                    let whole = world.path().join(format!("whole{thread}"));
+                    std::fs::write(&whole, "host").unwrap();
+                    std::fs::rename(&whole, world.project.join(format!("h{thread}/{round}"))).unwrap();
                     world.run(["sync"]).ok();
                     // Taken over by this sync at the latest, whatever others do beside it.
                     let seen = world.run(["exec", "--no-sync", "cat", &format!("h{thread}/{round}")]);
