@@ -187,14 +187,25 @@ impl<T> Context<T> for std::result::Result<T, nix::errno::Errno> {
 impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
     fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|cause| {
-            use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, NotADatabase};
+            use rusqlite::ErrorCode::{
+                DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, SystemIoFailure,
+            };
             let kind = match cause.sqlite_error_code() {
                 Some(DatabaseBusy) => Kind::Busy,
                 Some(DatabaseCorrupt | NotADatabase) => Kind::Corrupt,
                 _ => Kind::Failure,
             };
             let io = io::Error::other(cause.to_string());
-            Error::io(operation, path, &io).with_kind(kind)
+            let error = Error::io(operation, path, &io).with_kind(kind);
+            match cause.sqlite_error_code() {
+                Some(DiskFull) => {
+                    error.with_hint("free some space and run the command again; nothing is lost")
+                }
+                Some(SystemIoFailure) => {
+                    error.with_hint("look at the disk (dmesg) and at `ulimit -f`; nothing is lost")
+                }
+                _ => error,
+            }
         })
     }
 }

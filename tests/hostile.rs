@@ -357,3 +357,21 @@ fn git_works_inside() {
     );
     assert_eq!(outside(&world, "git status --porcelain; git log --oneline | wc -l; cat f").ok(), "1\n1\n");
 }
+
+#[test]
+fn a_file_size_limit_is_an_error_and_not_the_end_of_a_take_in() {
+    needs_sessions!();
+    let world = World::new();
+    world.exec(["true"]).ok();
+    let vrift = env!("CARGO_BIN_EXE_vrift");
+    let script =
+        format!("ulimit -f 64; exec {vrift} exec -- sh -c 'seq 5000 > a; seq 5001 > b; seq 9000 > c'");
+    let mut limited = std::process::Command::new("bash");
+    limited.args(["-c", &script]).current_dir(&world.project);
+    let ran = limited.env("HOME", &world.home).env("VRIFT_STORE", &world.store).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.code().is_some(), "vrift was killed: {said}");
+    assert!(ran.status.code() != Some(125) || said.contains("hint"), "{said}");
+    // Taken in by the next command where it could not be then.
+    assert_eq!(world.sh("tail -n 1 a b | grep 500").ok(), "5000\n5001\n");
+}

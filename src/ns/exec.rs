@@ -107,6 +107,7 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
         sys::set_disposition(signal, ignored);
     }
     sys::set_disposition(libc::SIGPIPE, settings.early.sigpipe_ignored);
+    sys::set_disposition(libc::SIGXFSZ, settings.early.sigxfsz_ignored);
     for (fd, _) in settings.early.closed.iter().enumerate().filter(|(_, closed)| **closed) {
         sys::close(fd as i32);
     }
@@ -123,6 +124,7 @@ pub fn replace_this_process(command: &Command) -> Error {
     };
     let early = crate::os::early::state();
     sys::set_disposition(libc::SIGPIPE, early.sigpipe_ignored);
+    sys::set_disposition(libc::SIGXFSZ, early.sigxfsz_ignored);
     for (fd, _) in early.closed.iter().enumerate().filter(|(_, closed)| **closed) {
         sys::close(fd as i32);
     }

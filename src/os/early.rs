@@ -9,6 +9,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+static SIGXFSZ_IGNORED: AtomicBool = AtomicBool::new(false);
 static MASK: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
@@ -23,6 +24,9 @@ static RECORD: extern "C" fn() = record;
 pub struct Early {
     /// SIGPIPE was ignored (as under Python's subprocess or `trap '' PIPE`).
     pub sigpipe_ignored: bool,
+    /// SIGXFSZ was ignored. It is by us: a file that may not grow (`ulimit -f`) is an
+    /// error with a message, not the end of a take-in.
+    pub sigxfsz_ignored: bool,
     /// The blocked signals, one bit each, signal 1 lowest.
     pub mask: u64,
     /// Which of the descriptors 0, 1, 2 were closed.
@@ -34,6 +38,7 @@ pub fn state() -> Early {
     let closed = CLOSED.load(Relaxed);
     Early {
         sigpipe_ignored: SIGPIPE_IGNORED.load(Relaxed),
+        sigxfsz_ignored: SIGXFSZ_IGNORED.load(Relaxed),
         mask: MASK.load(Relaxed),
         closed: [closed & 1 != 0, closed & 2 != 0, closed & 4 != 0],
     }
@@ -45,6 +50,11 @@ extern "C" fn record() {
         let mut action: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) == 0 {
             SIGPIPE_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Relaxed);
+        }
+        if libc::sigaction(libc::SIGXFSZ, std::ptr::null(), &mut action) == 0 {
+            SIGXFSZ_IGNORED.store(action.sa_sigaction == libc::SIG_IGN, Relaxed);
+            action.sa_sigaction = libc::SIG_IGN;
+            libc::sigaction(libc::SIGXFSZ, &action, std::ptr::null_mut());
         }
         let mut mask = 0u64;
         let nothing = std::ptr::null::<u64>();

@@ -8,6 +8,7 @@
 mod assemble;
 pub mod class;
 pub mod explain;
+mod known;
 mod tracked;
 pub mod walk;
 

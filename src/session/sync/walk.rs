@@ -16,6 +16,7 @@ use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::class::{Class, Classes, Rules};
+use super::known::{Known, is_racy, stamp_of};
 use crate::cas::Store;
 use crate::cas::store::Publishing;
 use crate::error::{Context, Error, Result, quoted};
@@ -412,40 +413,6 @@ impl Gathered {
     }
 }
 
-/// Last time's stamps of one directory, matched in readdir's order first.
-struct Known<'a> {
-    order: Vec<(&'a [u8], Stamp)>,
-    by_name: Option<HashMap<&'a [u8], Stamp>>,
-    next: usize,
-    /// How many names were stamped.
-    count: usize,
-    /// How many of them are still there.
-    found: usize,
-}
-
-impl<'a> Known<'a> {
-    fn new(stamps: Option<&'a Stamps>) -> Self {
-        let order: Vec<_> = stamps.map(|stamps| stamps.iter().collect()).unwrap_or_default();
-        Self { count: order.len(), order, by_name: None, next: 0, found: 0 }
-    }
-
-    fn vouches(&mut self, name: &[u8], stamp: &Stamp) -> bool {
-        let known = match self.order.get(self.next) {
-            Some((expected, known)) if *expected == name => {
-                self.next += 1;
-                Some(*known)
-            }
-            _ => {
-                let order = &self.order;
-                let map = self.by_name.get_or_insert_with(|| order.iter().copied().collect());
-                map.get(name).copied()
-            }
-        };
-        self.found += usize::from(known.is_some());
-        known == Some(*stamp)
-    }
-}
-
 /// What opening a name answers that was removed or replaced after it was listed.
 fn has_moved(error: &Error) -> bool {
     // EINVAL is readlink's answer for what is no link any more.
@@ -480,17 +447,6 @@ fn not_taken(stat: &Stat) -> Option<&'static str> {
         FileType::Unknown => Some("of an unknown kind"),
         _ => None,
     }
-}
-
-fn stamp_of(stat: &Stat) -> Stamp {
-    let size = if stat.kind == FileType::Directory { 0 } else { stat.size };
-    Stamp { ino: stat.ino, size, mtime: stat.mtime, ctime: stat.ctime }
-}
-
-/// A file changed in the same tick as the walk began may change again without its
-/// times showing it. Directories are read every time: only their metadata is stamped.
-fn is_racy(stat: &Stat, began: (i64, u32)) -> bool {
-    stat.mtime >= began || stat.ctime >= began
 }
 
 fn meta_of(dir: &Dir, stat: &Stat) -> Result<Meta> {
