@@ -24,9 +24,9 @@ pub const NAME: &str = "manifest.db";
 
 /// Bytes of log above which who has the time writes it back: the first connection after
 /// a quiet time reads the whole log, so it must stay small for starts to stay fast.
-const LARGE_LOG: u64 = 128 << 10;
+const LARGE_LOG: u64 = 64 << 10;
 /// Bytes of log above which it is written back by whoever finds it.
-const HUGE_LOG: u64 = 2 << 20;
+const HUGE_LOG: u64 = 160 << 10;
 
 /// An open manifest.
 pub struct Manifest {
