@@ -179,3 +179,18 @@ fn a_file_changed_in_the_same_tick_is_read_again() {
         assert_eq!(world.exec(["cat", "file"]).ok(), format!("{round:04}"));
     }
 }
+
+#[test]
+fn changed_inside_and_deleted_on_the_host_stays_and_is_said() {
+    needs_sessions!();
+    let world = project();
+    world.sh("echo inside > a.c").ok();
+    std::fs::remove_file(world.project.join("a.c")).unwrap();
+    let ran = world.exec(["cat", "a.c"]);
+    assert!(
+        ran.stderr().contains("`a.c` was deleted on the host and changed in the workspace"),
+        "{}",
+        ran.stderr()
+    );
+    assert_eq!(ran.ok(), "inside\n");
+}

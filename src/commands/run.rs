@@ -158,11 +158,8 @@ fn announce(session: &Session, events: &Events<'_>) {
             size(report.new_bytes)
         ));
     }
-    for path in &report.conflicts {
-        events.warn(&format!(
-            "{} was changed on the host and in the workspace: the host's version is in the view, the other one is kept",
-            sync::shown(path)
-        ));
+    for conflict in &report.conflicts {
+        events.warn(&conflict.to_string());
     }
 }
 

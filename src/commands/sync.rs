@@ -7,7 +7,7 @@ use super::{Status, bar};
 use crate::cli::{Global, Sync};
 use crate::error::Result;
 use crate::manifest::workspace::MAIN;
-use crate::session::sync::{Options, shown, sync};
+use crate::session::sync::{Options, sync};
 
 pub fn run(global: &Global, args: Sync, printer: &Printer) -> Result<Status> {
     let project = super::project(global)?;
@@ -21,16 +21,15 @@ pub fn run(global: &Global, args: Sync, printer: &Printer) -> Result<Status> {
             "changed": report.changed,
             "files_read": report.read,
             "new_bytes": report.new_bytes,
-            "conflicts": report.conflicts.iter().map(|path| String::from_utf8_lossy(path)).collect::<Vec<_>>(),
+            "conflicts": report.conflicts.iter().map(|conflict| String::from_utf8_lossy(&conflict.path)).collect::<Vec<_>>(),
             "left_out": report.left_out.iter().map(|left| json!({
                 "path": String::from_utf8_lossy(&left.path), "why": left.why,
             })).collect::<Vec<_>>(),
         }));
         return Ok(0);
     }
-    for path in &report.conflicts {
-        printer
-            .warn(&format!("{} was changed on both sides: the host's version is in the view", shown(path)));
+    for conflict in &report.conflicts {
+        printer.warn(&conflict.to_string());
     }
     if report.changed {
         printer.say(&format!(

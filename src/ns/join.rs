@@ -151,7 +151,8 @@ pub(super) fn explain(command: &Command, stage: i32, errno: i32) -> Error {
         return Error::io("run", program, &cause).with_kind(Kind::NotExecutable).with_cause(cause_text);
     }
     if is(Stage::Directory) {
-        return Error::io("go to", &command.cwd, &cause);
+        let hint = "this directory is not there in the workspace: start from another one";
+        return Error::io("go to", &command.cwd, &cause).with_hint(hint);
     }
     if is(Stage::Announce) || (is(Stage::Fork) && errno == libc::ENOMEM) || errno == libc::ESRCH {
         return trouble::init_is_gone();

@@ -50,8 +50,30 @@ pub struct Report {
     /// Bytes that the store did not have.
     pub new_bytes: u64,
     /// Paths in conflict that were found now.
-    pub conflicts: Vec<Vec<u8>>,
+    pub conflicts: Vec<Conflicted>,
     pub left_out: Vec<LeftOut>,
+}
+
+/// A path that both sides changed.
+pub struct Conflicted {
+    pub path: Vec<u8>,
+    /// The host's change is its deletion: then the workspace's version stays in the view.
+    pub host_deleted: bool,
+}
+
+impl std::fmt::Display for Conflicted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = shown(&self.path);
+        match self.host_deleted {
+            true => {
+                write!(f, "{path} was deleted on the host and changed in the workspace: it stays in the view")
+            }
+            false => write!(
+                f,
+                "{path} was changed on the host and in the workspace: the host's version is in the view, the other one is kept"
+            ),
+        }
+    }
 }
 
 /// How to sync.
@@ -149,7 +171,8 @@ fn take_over(
     let merged = merge(manifest, base.as_ref(), &head, &assembled.root, Side::Theirs, &NoText)?;
     for conflict in &merged.conflicts {
         manifest.add_conflict(workspace.id, "host", conflict)?;
-        report.conflicts.push(conflict.path.clone());
+        let (path, host_deleted) = (conflict.path.clone(), conflict.theirs.is_none());
+        report.conflicts.push(Conflicted { path, host_deleted });
     }
     Ok(merged.root)
 }
