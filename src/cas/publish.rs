@@ -59,7 +59,7 @@ impl Store {
         (size, blocks): (u64, u64),
         path: &Path,
     ) -> Result<Stored> {
-        if size <= SMALL {
+        if size <= SMALL && sparse::hole_bytes(size, blocks) < sparse::BLOCK as u64 {
             let bytes = read_small(source, size).context("read", path)?;
             return self.publish_bytes(token, &bytes);
         }
@@ -345,7 +345,7 @@ mod tests {
     fn a_copy_has_the_digest_of_its_bytes_and_keeps_holes() {
         let (dir, store) = store();
         let token = store.publishing().unwrap();
-        for size in [0u64, 1, SMALL, SMALL + 1, PARALLEL + 3] {
+        for size in [0u64, 1, 65536, SMALL, SMALL + 1, PARALLEL + 3] {
             let path = dir.path().join("source");
             let mut file = File::create(&path).unwrap();
             file.write_all(&b"data"[..4.min(size as usize)]).unwrap();
@@ -355,7 +355,7 @@ mod tests {
             let stored = store.publish_copy(&token, file.as_fd(), (size, blocks), &path).unwrap();
             assert_eq!(stored.digest, Digest::of(&std::fs::read(&path).unwrap()));
             assert_eq!(stored.size, size);
-            if size > SMALL {
+            if size > 8192 {
                 let object = store.objects_path().join(stored.digest.object_path());
                 assert!(object.metadata().unwrap().blocks() <= blocks);
             }

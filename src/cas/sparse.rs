@@ -15,7 +15,7 @@ use super::digest::Digest;
 
 /// Bytes of hole above which a file's digest is of the sparse kind.
 pub const HOLE_LIMIT: u64 = 1 << 30;
-const BLOCK: usize = 4096;
+pub const BLOCK: usize = 4096;
 const STEP: usize = 1 << 20;
 const CONTEXT: &str = "vrift 2026-11 sparse file content v1";
 
