@@ -258,3 +258,22 @@ fn a_descriptor_that_left_the_session_cannot_change_an_object() {
     drop(file);
     assert_eq!(world.sh("cat out").ok(), "good");
 }
+
+#[test]
+fn what_a_killed_take_in_had_linked_is_an_object_like_all_others() {
+    needs_sessions!();
+    let world = World::new();
+    let mut child = start(&world, "echo linked > out; chmod 600 out");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.exec(["true"]).ok(); // waits for the session's end
+    // As a take-in leaves it that is killed between linking and its commit.
+    let staging = world.staging().pop().unwrap();
+    let object = world.store.join("objects").join(vrift::cas::Digest::of(b"linked\n").object_path());
+    std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+    std::fs::hard_link(staging.join("upper/out"), &object).unwrap();
+    std::fs::write(staging.join("closed"), "").unwrap();
+    assert_eq!(world.sh("cat out; stat -c %a out").ok(), "linked\n600\n");
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(object.metadata().unwrap().mode() & 0o7777, 0o444);
+}

@@ -173,7 +173,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
         manifest.add_pending(now.id, &record.session, &start, &target).map(Some)
     })?;
     // Committed: only now may staged files change.
-    published.new.iter().try_for_each(|digest| project.store.settle(digest))?;
+    published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
     drop(token);
     match pending {
         Some(row) => put_away(project, row, &record.workspace_name, staging)?,
@@ -185,7 +185,8 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
 /// What was published while an upper was read.
 #[derive(Default)]
 struct Published {
-    new: Vec<Digest>,
+    /// Objects that may still have a staged file's mode and xattrs.
+    unsettled: Vec<Digest>,
     new_bytes: u64,
 }
 
@@ -193,10 +194,12 @@ fn read_upper(store: &Store, token: &Publishing, staging: &Path, trust: Trust) -
     let published = Mutex::new(Published::default());
     let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
         let stored = publish(store, token, (dir, name), stat, trust)?;
-        if stored.new {
+        // A file with another name may be the object itself: a take-in that was killed
+        // before its commit linked it and never settled it.
+        if stored.new || (stat.nlink > 1 && stored.size > 0) {
             let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            published.new.push(stored.digest);
-            published.new_bytes += stored.size;
+            published.unsettled.push(stored.digest);
+            published.new_bytes += if stored.new { stored.size } else { 0 };
         }
         Ok(Content { digest: stored.digest, size: stored.size, sparse: stored.sparse })
     };

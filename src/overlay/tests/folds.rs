@@ -3,12 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::time::Instant;
 
 use crate::cas::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::diff::Change;
-use crate::manifest::node::{Content, Entry, Kind, Meta, Time};
+use crate::manifest::node::{Entry, Kind, Meta, Time};
 use crate::manifest::store::MemoryTrees;
 use crate::os::dir::Dir;
 use crate::os::remove::remove_tree;
@@ -204,37 +203,4 @@ fn diff_deep(before: &Listing, after: &Listing) -> Vec<Change> {
         after: after.get(path).cloned(),
     };
     paths.into_iter().map(change).filter(|change| change.path.len() > 4_900).collect()
-}
-
-/// Not a check: prints what a file costs. `cargo test --lib overlay -- --ignored --nocapture cost`
-#[test]
-#[ignore = "a measurement"]
-fn the_cost_of_a_file() {
-    let store = Store::new();
-    let trees = MemoryTrees::default();
-    let meta = Meta { mode: 0o644, mtime: Time { secs: 5, nanos: 6 }, xattrs: vec![] };
-    let entry = |name: String, kind| Entry { name: name.into_bytes(), meta: meta.clone(), group: 0, kind };
-    let mut top = Vec::new();
-    let count: u32 = std::env::var("FILES").map_or(10_000, |n| n.parse().unwrap());
-    for dir in 0..count / 20 {
-        let file = |n: u32| {
-            let digest = Digest::of(&[dir.to_le_bytes(), n.to_le_bytes()].concat());
-            entry(format!("file-{n:02}.c"), Kind::File(Content { digest, size: 4_000, sparse: false }))
-        };
-        let files: Vec<Entry> = (0..20).map(file).collect();
-        let tree = crate::manifest::dir::write_dir(&trees, &files).unwrap();
-        top.push(entry(format!("dir-{dir:06}"), Kind::Dir(tree)));
-    }
-    let tree = crate::manifest::dir::write_dir(&trees, &top).unwrap();
-    let root = entry(String::new(), Kind::Dir(tree));
-    let root = crate::manifest::dir::write_root(&trees, &root).unwrap();
-    for n in 0..3 {
-        let start = Instant::now();
-        let rendered = render(&trees, &root, &store.path(&format!("base/{n}")), &Stub::new()).unwrap();
-        let took = start.elapsed();
-        println!("{rendered:?} in {took:?}: {:?} a file", took / count);
-    }
-    let start = Instant::now();
-    remove_tree(&store.path("base/0")).unwrap();
-    println!("removed in {:?}", start.elapsed());
 }
