@@ -6,7 +6,7 @@ use super::run::{self, Job};
 use crate::cli::{Enter, Global};
 use crate::error::{Context, Error, Result, quoted};
 use crate::paths;
-use crate::session::open::Inside;
+use crate::session::inside::Inside;
 use crate::session::shell;
 
 pub fn run(global: &Global, enter: Enter, printer: &Printer) -> Result<Status> {

@@ -7,7 +7,7 @@ use crate::cli::{Exec, Global};
 use crate::error::{Error, Result, quoted};
 use crate::ns::{self, Command};
 use crate::paths;
-use crate::session::open::Inside;
+use crate::session::inside::Inside;
 
 pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
     let store = paths::store(global.store.as_deref())?;

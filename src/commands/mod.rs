@@ -27,7 +27,7 @@ use crate::cli::{Cli, Global, Verb};
 use crate::config::Config;
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::paths as places;
-use crate::session::open::Inside;
+use crate::session::inside::Inside;
 use crate::session::project::Project;
 use printer::Printer;
 

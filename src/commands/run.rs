@@ -19,7 +19,7 @@ use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::now_ms;
 use crate::session::take_in::Taken;
-use crate::session::{environment, open, sync};
+use crate::session::{environment, plan, sync};
 
 /// What is run.
 pub struct Job {
@@ -49,9 +49,9 @@ pub fn run(
     }
     if wanted.dry_run {
         let base = project.manifest.known_workspace(&wanted.workspace)?.base.unwrap_or(0);
-        let mounts = open::mounts_of(&project)?;
-        let plan = open::plan(&project.place, &wanted.workspace, "SESSION", base, &mounts)?;
-        printer.out(&plan.to_string());
+        let mounts = plan::mounts_of(&project)?;
+        let steps = plan::plan(&project.place, &wanted.workspace, "SESSION", base, &mounts)?;
+        printer.out(&steps.to_string());
         return Ok(0);
     }
     let session = bar::with(printer, "taking in", |meter| {

@@ -14,10 +14,12 @@
 
 pub mod base;
 pub mod environment;
+pub mod inside;
 pub mod leave;
 pub mod live;
 pub mod mounts;
 pub mod open;
+pub mod plan;
 pub mod project;
 pub mod record;
 pub mod recover;

@@ -5,28 +5,24 @@
 //! any process of the session (rule 14) and until the last launcher has taken in.
 //! Everybody else reads the name and connects.
 
-use std::ffi::{CString, OsStr};
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::base;
-use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
+use super::{mounts, plan};
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
-use crate::ns::plan::{Cover, Plan, Step, c_path};
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::mount::{Layers, OverlaySpec};
 use crate::progress::Meter;
 
 /// How to open.
@@ -137,7 +133,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let (project, ready) = base::ready(project, options.workspace)?;
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
-    let mounts = mounts_of(&project)?;
+    let mounts = plan::mounts_of(&project)?;
     let mut record = Record {
         session: name.clone(),
         workspace,
@@ -158,7 +154,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         record::mark_alone(&staging)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
-    let plan = plan(&project, options.workspace, &name, ready.base, &mounts)?;
+    let plan = plan::plan(&project, options.workspace, &name, ready.base, &mounts)?;
     let link = ns::open(Opening {
         plan: &plan,
         lock: lock.fd().as_fd(),
@@ -226,159 +222,6 @@ pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
     read_name(&path)
 }
 
-/// The mounts of a session that is opened now.
-pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
-    let root = project.root.as_os_str().as_bytes();
-    let points = submounts(&project.root)?;
-    let relative = |point: &CString| point.to_bytes().get(root.len() + 1..).map(<[u8]>::to_vec);
-    mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
-}
-
-/// What init does, in order.
-pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[Mount]) -> Result<Plan> {
-    let target = c_path(&place.root)?;
-    let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
-    let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let layers = Layers {
-        lowers: vec![below_store(format!("projects/{id}/base/{base}"))?],
-        data: Some(c"objects".to_owned()),
-        upper: Some(below_store(format!("projects/{id}/staging/{session}/upper"))?),
-        work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),
-    };
-    let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
-    let held = held(place, mounts)?;
-    let binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
-    let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
-    let mut files = super::shell::files();
-    files.push((INSIDE.into(), inside.text().into_bytes()));
-    let cover = Cover::new(place.store.root(), files)?;
-    let mut steps = vec![Step::SlaveMounts];
-    let holds = !held.is_empty();
-    if holds {
-        steps.push(Step::HoldSubmounts(held));
-    }
-    steps.push(Step::Overlay(spec));
-    if holds {
-        steps.push(Step::RestoreSubmounts);
-    }
-    if !binds.is_empty() {
-        steps.push(Step::Bind(binds));
-    }
-    steps.push(Step::Watch(target));
-    steps.push(Step::Cover(cover));
-    steps.push(Step::FreshProc);
-    Ok(Plan::new(steps))
-}
-
-/// The marker in the cover by which a process knows that it is inside (rule 23).
-const INSIDE: &std::ffi::CStr = c"inside.json";
-
-/// What the marker says.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub struct Inside {
-    pub workspace: String,
-    pub session: String,
-    #[serde(with = "path_bytes")]
-    pub root: PathBuf,
-}
-
-impl Inside {
-    fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// The session this process is inside of, if the store is covered.
-    pub fn of(store: &Path) -> Option<Self> {
-        let text = std::fs::read(store.join("inside.json")).ok()?;
-        serde_json::from_slice(&text).ok()
-    }
-}
-
-mod path_bytes {
-    use super::{OsStrExt, PathBuf};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::os::unix::ffi::OsStringExt;
-
-    pub fn serialize<S: Serializer>(path: &std::path::Path, to: S) -> Result<S::Ok, S::Error> {
-        path.as_os_str().as_bytes().serialize(to)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-        Vec::deserialize(from).map(|bytes| std::ffi::OsString::from_vec(bytes).into())
-    }
-}
-
-/// What of the host stays where the overlay is mounted over it: `live` directories, and
-/// mount points that no other mount of the session covers.
-fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<CString>> {
-    let mut held = mounts::stage::lives(&place.root, mounts)?;
-    for point in submounts(&place.root)? {
-        let covered = mounts.iter().any(|mount| {
-            let at = place.root.join(OsStr::from_bytes(&mount.path));
-            let at = at.as_os_str().as_bytes();
-            point.to_bytes() == at || mounts::is_below(point.to_bytes(), at)
-        });
-        if !covered {
-            held.push(point);
-        }
-    }
-    held.sort_unstable();
-    Ok(held)
-}
-
-/// Mount points of the host below the project, outermost first: only those that no
-/// other of them contains (each is moved with what is below it).
-fn submounts(root: &Path) -> Result<Vec<CString>> {
-    let path = Path::new("/proc/self/mountinfo");
-    let text = std::fs::read(path).context("read", path)?;
-    let mut inside = root.as_os_str().as_bytes().to_vec();
-    inside.push(b'/');
-    let mut found: Vec<Vec<u8>> = text
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
-        .map(unescape)
-        .filter(|point| point.starts_with(&inside))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    let mut outermost: Vec<Vec<u8>> = Vec::new();
-    for point in found {
-        let below = outermost.iter().any(|outer| mounts::is_below(&point, outer));
-        if !below {
-            outermost.push(point);
-        }
-    }
-    outermost
-        .into_iter()
-        .map(|point| CString::new(point).map_err(|_| Error::corrupt("a mount point with a NUL")))
-        .collect()
-}
-
-/// mountinfo writes space, tab, newline and backslash as `\ooo` (proc_pid_mountinfo(5)).
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| byte == b'\\').and_then(|digits| {
-            digits.iter().try_fold(0u8, |value, digit| match digit {
-                b'0'..=b'7' => value.checked_mul(8)?.checked_add(digit - b'0'),
-                _ => None,
-            })
-        });
-        match digits {
-            Some(value) => {
-                out.push(value);
-                rest = &after[3..];
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    out
-}
-
 fn is_session_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -421,13 +264,6 @@ pub fn cwd_in(root: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mount_points_are_unescaped() {
-        assert_eq!(unescape(b"/a\\040b\\011c\\134d"), b"/a b\tc\\d");
-        assert_eq!(unescape(b"/a\\9x\\"), b"/a\\9x\\");
-        assert_eq!(unescape(b"/\\777"), b"/\\777");
-    }
 
     #[test]
     fn a_session_name_is_read_only_when_it_is_whole() {
