@@ -38,6 +38,11 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "enter" -d 'Start your s
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "exec" -d 'Run one command in the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "sync" -d 'Take the host directory\'s edits over into the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what the workspace has that the host directory has not'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "commit" -d 'Seal the workspace\'s state as a snapshot that survives a power cut'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "log" -d 'Show the workspace\'s line of snapshots, newest first'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "snapshot" -d 'List, show or delete snapshots'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "restore" -d 'Bring a state back into the workspace, all of it or some paths'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "undo" -d 'Bring back the workspace\'s state before the last change; again: the one before that'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: live ones, what killed ones left, and finished ones, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
@@ -104,6 +109,107 @@ complete -c vrift -n "__fish_vrift_using_subcommand status" -l json -d 'Print JS
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -s m -l message -d 'What it is' -r
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -s w -l workspace -d 'The workspace to seal' -r
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand commit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand log" -s w -l workspace -d 'The workspace to show' -r
+complete -c vrift -n "__fish_vrift_using_subcommand log" -s n -l limit -d 'How many to show' -r
+complete -c vrift -n "__fish_vrift_using_subcommand log" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand log" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand log" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand log" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand log" -l heads -d 'Every state it had instead, with its number for `@N`'
+complete -c vrift -n "__fish_vrift_using_subcommand log" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand log" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand log" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand log" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -f -a "create" -d 'Make one; the same as `vrift commit`'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -f -a "list" -d 'List all snapshots of the project, newest first'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -f -a "show" -d 'Show one snapshot'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and not __fish_seen_subcommand_from create list show delete" -f -a "delete" -d 'Delete snapshots; the workspaces stay as they are'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s m -l message -d 'What it is' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s w -l workspace -d 'The workspace to seal' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand snapshot; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -s w -l workspace -d 'The workspace that gets it' -r
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand restore" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -s w -l workspace -d 'The workspace' -r
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s n -l limit -d 'How many finished runs to list' -r
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F

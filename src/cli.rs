@@ -58,6 +58,11 @@ pub enum Verb {
     Exec(Exec),
     Sync(Sync),
     Status(Status),
+    Commit(Commit),
+    Log(Log),
+    Snapshot(Snapshot),
+    Restore(Restore),
+    Undo(Undo),
     Runs(Runs),
     Stop(Stop),
     Recover(Recover),
@@ -167,6 +172,97 @@ pub struct Status {
     pub paths: bool,
     #[command(flatten)]
     pub json: Json,
+}
+
+/// Seal the workspace's state as a snapshot that survives a power cut.
+///
+/// The host's edits are taken over first (workspace `main`). While a run of the workspace
+/// lives, what it has written so far is taken in without ending anything.
+#[derive(Debug, Args)]
+pub struct Commit {
+    /// The snapshot's name (else the next of s1, s2, …).
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is.
+    #[arg(short, long, value_name = "MESSAGE", default_value = "", hide_default_value = true)]
+    pub message: String,
+    /// The workspace to seal.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// Do not take over the host's edits first.
+    #[arg(long)]
+    pub no_sync: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Show the workspace's line of snapshots, newest first.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The workspace to show.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// Every state it had instead, with its number for `@N`.
+    #[arg(long)]
+    pub heads: bool,
+    /// How many to show.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// List, show or delete snapshots.
+#[derive(Debug, Args)]
+pub struct Snapshot {
+    #[command(subcommand)]
+    pub action: SnapshotAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SnapshotAction {
+    /// Make one; the same as `vrift commit`.
+    Create(Commit),
+    /// List all snapshots of the project, newest first.
+    List(Json),
+    /// Show one snapshot.
+    Show {
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Delete snapshots; the workspaces stay as they are.
+    Delete {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Bring a state back into the workspace, all of it or some paths.
+///
+/// The state before stays in the history: `vrift undo` brings it back. The host's
+/// directory is not touched.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The state: a snapshot, a workspace, NAME~2, host, @N (after run N), or the
+    /// beginning of a digest.
+    #[arg(value_name = "ROOT")]
+    pub root: String,
+    /// Only these paths.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The workspace that gets it.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+}
+
+/// Bring back the workspace's state before the last change; again: the one before that.
+#[derive(Debug, Args)]
+pub struct Undo {
+    /// The workspace.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
 }
 
 /// List runs: live ones, what killed ones left, and finished ones, newest first.

@@ -2,19 +2,23 @@
 
 pub mod allow;
 pub mod bar;
+pub mod commit;
 pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod enter;
 pub mod events;
 pub mod exec;
+pub mod log;
 pub mod man;
 pub mod paths;
 pub mod printer;
 pub mod project;
 pub mod recover;
+pub mod restore;
 pub mod run;
 pub mod runs;
+pub mod snapshot;
 pub mod status;
 pub mod stop;
 pub mod sync;
@@ -54,6 +58,11 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
         Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
+        Some(Verb::Commit(commit)) => commit::run(&cli.global, &commit, printer),
+        Some(Verb::Log(log)) => log::run(&cli.global, &log, printer),
+        Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),
+        Some(Verb::Restore(args)) => restore::run(&cli.global, &args, printer),
+        Some(Verb::Undo(args)) => restore::undo(&cli.global, &args, printer),
         Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),

@@ -122,6 +122,17 @@ pub fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// How long ago, in its largest unit.
+pub fn age(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
 /// A size for people: `9.8 GB`; decimal units, as in `ls --si`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
@@ -150,5 +161,8 @@ mod tests {
         assert_eq!(size(u64::MAX), "18.4 EB");
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(0, "file"), "0 files");
+        assert_eq!(age(59_999), "59 s ago");
+        assert_eq!(age(7_200_000), "2 h ago");
+        assert_eq!(age(-5), "0 s ago");
     }
 }

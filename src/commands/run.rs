@@ -89,7 +89,8 @@ pub fn run(
         events.warn("other runs take part in the session: what was written is not discarded");
     }
     run.status = ran?.status();
-    record_run(&departure.project, &run)?;
+    let head = departure.taken.as_ref().and_then(|taken| taken.number);
+    record_run(&departure.project, &run, head)?;
     Ok(u8::try_from(run.status).unwrap_or(u8::MAX))
 }
 

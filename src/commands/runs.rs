@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Status;
-use super::printer::{Printer, Tone};
+use super::printer::{Printer, Tone, age};
 use crate::cli::{Global, Runs};
 use crate::error::Result;
 use crate::manifest::run::Run;
@@ -91,17 +91,6 @@ fn shown(argv: &[u8]) -> String {
     }
 }
 
-/// How long ago, in its largest unit.
-fn age(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
-    match seconds {
-        0..60 => format!("{seconds} s ago"),
-        60..3600 => format!("{} min ago", seconds / 60),
-        3600..172_800 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} d ago", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,8 +99,5 @@ mod tests {
     fn a_command_stays_on_one_line() {
         assert_eq!(shown(b"sh\0-c\0echo 'a'\n\x1b[0m\0"), "sh -c echo 'a'\\n\\u{1b}[0m");
         assert_eq!(shown(&[b'x'; 200]).chars().count(), 101);
-        assert_eq!(age(59_999), "59 s ago");
-        assert_eq!(age(7_200_000), "2 h ago");
-        assert_eq!(age(-5), "0 s ago");
     }
 }

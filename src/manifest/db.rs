@@ -121,6 +121,25 @@ impl Manifest {
         self.doing("write", done).map(drop)
     }
 
+    pub fn remove_meta(&self, key: &str) -> Result<()> {
+        let mut delete =
+            self.doing("write", self.connection.prepare_cached("DELETE FROM meta WHERE key = ?1"))?;
+        self.doing("write", delete.execute([key])).map(drop)
+    }
+
+    /// Runs `work` in one IMMEDIATE transaction that is on the disk when this returns
+    /// (synchronous=FULL syncs the log at each commit; sqlite.org/pragma.html).
+    pub fn durable<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let set = |level: &str| {
+            let done = self.connection.pragma_update(None, "synchronous", level);
+            self.doing("prepare", done)
+        };
+        set("FULL")?;
+        let value = self.transaction(work);
+        set("NORMAL")?;
+        value
+    }
+
     /// Writes the log back into the database when it has grown large (`has_time`: nobody
     /// will notice the two syncs that this takes). Waits for nobody; a log still in use
     /// is left for the next time.

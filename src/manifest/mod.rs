@@ -26,7 +26,7 @@
 //! | [`merge`], `three_way` | three roots give one, and conflicts |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
-//! | [`workspace`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
+//! | [`workspace`], [`history`], [`snapshot`], [`roots`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
 //!
 //! A *path* here is bytes relative to the project's directory, components joined by
 //! `/`; the empty path is that directory itself. *Tree order* compares component by
@@ -42,12 +42,15 @@ pub mod dir;
 pub mod edit;
 pub mod encode;
 pub mod group;
+pub mod history;
 pub mod merge;
 #[cfg(test)]
 mod model;
 pub mod node;
+pub mod roots;
 pub mod run;
 pub mod schema;
+pub mod snapshot;
 pub mod stamp;
 pub mod store;
 mod three_way;

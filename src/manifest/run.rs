@@ -1,6 +1,7 @@
 //! Finished runs. Live ones are known by their sessions, not by rows.
 
 use super::db::Manifest;
+use super::history::NEXT;
 use crate::error::Result;
 
 /// One finished `exec` or `enter`.
@@ -20,15 +21,14 @@ pub struct Run {
 }
 
 impl Manifest {
-    /// Records a finished run; returns its number.
-    pub fn add_run(&self, run: &Run) -> Result<i64> {
-        let mut insert = self.doing(
-            "write",
-            self.connection().prepare_cached(
-                "INSERT INTO run(workspace, session, argv, cwd, started, ended, status)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            ),
-        )?;
+    /// Records a finished run; returns its number: that of the head that its end made,
+    /// else the next one.
+    pub fn add_run(&self, run: &Run, head: Option<i64>) -> Result<i64> {
+        let query = format!(
+            "INSERT INTO run(id, workspace, session, argv, cwd, started, ended, status)
+             VALUES(coalesce(?8, {NEXT}), ?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        );
+        let mut insert = self.doing("write", self.connection().prepare_cached(&query))?;
         let done = insert.execute((
             &run.workspace,
             &run.session,
@@ -37,6 +37,7 @@ impl Manifest {
             run.started,
             run.ended,
             run.status,
+            head,
         ));
         self.doing("record a run in", done)?;
         Ok(self.connection().last_insert_rowid())
@@ -88,8 +89,8 @@ mod tests {
             ended: 2,
             status,
         };
-        manifest.add_run(&run(0)).unwrap();
-        let second = manifest.add_run(&run(130)).unwrap();
+        manifest.add_run(&run(0), None).unwrap();
+        let second = manifest.add_run(&run(130), None).unwrap();
         assert_eq!(manifest.runs(1).unwrap(), [(second, run(130))]);
     }
 }

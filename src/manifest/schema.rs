@@ -5,7 +5,8 @@
 //! | `meta` | a fact about the project: its path, device and inode |
 //! | `tree` | a tree body by digest (encode.rs) |
 //! | `workspace` | a named line of work: its head, its host base, its base on disk |
-//! | `head` | one head a workspace had, oldest first |
+//! | `head` | one head a workspace had, oldest first; its number is the N of `@N` |
+//! | `snapshot` | a name and a message on a root, and the snapshot before it |
 //! | `base` | one lower tree: the root it shows, and the root it is being brought to |
 //! | `pending` | a take-in that has committed and whose staging is still to be put away |
 //! | `conflict` | a path both sides changed, with the version that is not in the view |
@@ -18,7 +19,8 @@
 use rusqlite::Connection;
 
 /// One step from each version to the next; never changed once released.
-pub const MIGRATIONS: &[&str] = &["
+pub const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE tree (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE workspace (
@@ -74,7 +76,24 @@ CREATE TABLE run (
     status INTEGER NOT NULL
 );
 CREATE TABLE host_stamp (dir BLOB PRIMARY KEY, tree BLOB NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE snapshot (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    root BLOB NOT NULL,
+    parent INTEGER REFERENCES snapshot(id),
+    message TEXT NOT NULL,
+    conflicts INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+ALTER TABLE workspace ADD COLUMN snapshot INTEGER REFERENCES snapshot(id);
+ALTER TABLE workspace ADD COLUMN parent INTEGER;
+ALTER TABLE workspace ADD COLUMN forked BLOB;
+ALTER TABLE head ADD COLUMN back INTEGER;
+",
+];
 
 /// What a manifest's version means to this build.
 #[derive(Debug, PartialEq, Eq)]

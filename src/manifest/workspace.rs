@@ -4,7 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::db::{Manifest, maybe_digest_at, now};
 use crate::cas::Digest;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// The workspace that follows the host directory.
 pub const MAIN: &str = "main";
@@ -20,30 +20,22 @@ pub struct Workspace {
     pub host_base: Option<Digest>,
     /// The lower tree it is shown by.
     pub base: Option<i64>,
-}
-
-/// Why a head moved; kept with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    Sync,
-    Run,
-}
-
-impl Cause {
-    fn text(self) -> &'static str {
-        match self {
-            Cause::Sync => "sync",
-            Cause::Run => "run",
-        }
-    }
+    /// The newest snapshot of its line.
+    pub snapshot: Option<i64>,
+    /// The workspace it was forked from.
+    pub parent: Option<i64>,
+    /// The root it left that one with: the base of their next merge.
+    pub forked: Option<Digest>,
 }
 
 impl Manifest {
     pub fn workspace(&self, name: &str) -> Result<Option<Workspace>> {
         let mut query = self.doing(
             "read",
-            self.connection()
-                .prepare_cached("SELECT id, name, head, host_base, base FROM workspace WHERE name = ?1"),
+            self.connection().prepare_cached(
+                "SELECT id, name, head, host_base, base, snapshot, parent, forked
+                 FROM workspace WHERE name = ?1",
+            ),
         )?;
         let found = query
             .query_row([name], |row| {
@@ -53,6 +45,9 @@ impl Manifest {
                     head: maybe_digest_at(row, 2)?,
                     host_base: maybe_digest_at(row, 3)?,
                     base: row.get(4)?,
+                    snapshot: row.get(5)?,
+                    parent: row.get(6)?,
+                    forked: maybe_digest_at(row, 7)?,
                 })
             })
             .optional();
@@ -84,33 +79,6 @@ impl Manifest {
         self.known_workspace(name)
     }
 
-    /// Moves a workspace's head; the new one is kept in its history. Fails with
-    /// `Kind::Busy` when the head is no longer `from`. Inside a transaction.
-    pub fn move_head(
-        &self,
-        workspace: i64,
-        from: Option<&Digest>,
-        to: &Digest,
-        cause: Cause,
-        run: Option<i64>,
-    ) -> Result<()> {
-        let changed = self.connection().execute(
-            "UPDATE workspace SET head = ?1 WHERE id = ?2 AND head IS ?3",
-            (to.as_bytes(), workspace, from.map(Digest::as_bytes)),
-        );
-        if self.doing("move a head in", changed)? != 1 {
-            return Err(Error::new(Kind::Busy, "the workspace's head moved meanwhile"));
-        }
-        if from == Some(to) {
-            return Ok(());
-        }
-        let done = self.connection().execute(
-            "INSERT INTO head(workspace, root, cause, run, at) VALUES(?1, ?2, ?3, ?4, ?5)",
-            (workspace, to.as_bytes(), cause.text(), run, now()),
-        );
-        self.doing("record a head in", done).map(drop)
-    }
-
     /// Records the host root that a workspace took over.
     pub fn set_host_base(&self, workspace: i64, root: &Digest) -> Result<()> {
         let done = self
@@ -118,37 +86,11 @@ impl Manifest {
             .execute("UPDATE workspace SET host_base = ?1 WHERE id = ?2", (root.as_bytes(), workspace));
         self.doing("write", done).map(drop)
     }
-
-    /// Every head a workspace had, oldest first.
-    pub fn heads(&self, workspace: i64) -> Result<Vec<Digest>> {
-        let mut query = self.doing(
-            "read",
-            self.connection().prepare_cached("SELECT root FROM head WHERE workspace = ?1 ORDER BY id"),
-        )?;
-        let heads =
-            query.query_map([workspace], |row| super::db::digest_at(row, 0)).and_then(Iterator::collect);
-        self.doing("read heads from", heads)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_head_moves_only_from_where_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let manifest = Manifest::open(dir.path()).unwrap();
-        let id = manifest.create_workspace(MAIN).unwrap().id;
-        assert_eq!(manifest.create_workspace(MAIN).unwrap().id, id);
-        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        manifest.move_head(id, None, &a, Cause::Sync, None).unwrap();
-        assert_eq!(manifest.move_head(id, None, &b, Cause::Run, None).unwrap_err().kind(), Kind::Busy);
-        manifest.move_head(id, Some(&a), &b, Cause::Run, Some(1)).unwrap();
-        manifest.move_head(id, Some(&b), &b, Cause::Run, Some(2)).unwrap();
-        assert_eq!(manifest.heads(id).unwrap(), [a, b]);
-        assert_eq!(manifest.workspace(MAIN).unwrap().unwrap().head, Some(b));
-    }
 
     #[test]
     fn an_unknown_workspace_is_refused_with_the_names_there_are() {

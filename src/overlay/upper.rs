@@ -71,7 +71,18 @@ pub fn root_meta(upper: &Path) -> Result<Meta> {
 
 /// Reads an upper whose overlay is unmounted.
 pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
+    walk(upper, take, false)
+}
+
+/// Reads an upper that commands are writing to: a name that goes away meanwhile is passed
+/// over. Each file is as it was at some moment of the walk, not all at the same one.
+pub fn read_live(upper: &Path, take: &Take<'_>) -> Result<Upper> {
+    walk(upper, take, true)
+}
+
+fn walk(upper: &Path, take: &Take<'_>, moving: bool) -> Result<Upper> {
     let walk = Walk {
+        moving,
         top: Dir::open(upper)?,
         take,
         live: Arc::default(),
@@ -84,7 +95,7 @@ pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
     let mut list = walk.list.into_inner().unwrap_or_else(PoisonError::into_inner);
     list.found.sort_unstable_by(|(a, ..), (b, ..)| tree_order(a, b));
     list.skipped.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
-    let found = joined(list.found, &contents)?;
+    let found = joined(list.found, &contents, moving)?;
     Ok(Upper { found, skipped: list.skipped })
 }
 
@@ -125,6 +136,8 @@ struct List {
 
 struct Walk<'a> {
     top: Dir,
+    /// Names may go away.
+    moving: bool,
     take: &'a Take<'a>,
     live: Arc<AtomicUsize>,
     list: Mutex<List>,
@@ -135,7 +148,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn step(&self, job: Job, jobs: &Jobs<Job>) -> Result<()> {
         match job {
-            Job::Dir { from, path } => self.list(from, path, jobs),
+            Job::Dir { from, path } => match self.list(from, path, jobs) {
+                Err(error) if self.is_gone(&error) => Ok(()),
+                other => other,
+            },
             Job::Files { dir, path, names, xattr_whiteouts } => {
                 self.files(&dir.dir, &path, names, xattr_whiteouts)
             }
@@ -198,9 +214,11 @@ impl Walk<'_> {
         let mut seen = Vec::with_capacity(names.len());
         for Name { name, .. } in names {
             let path = below(path, &name);
-            match self.leaf(dir, &name, &path, xattr_whiteouts)? {
-                Ok((found, inode)) => seen.push((path, found, inode)),
-                Err(why) => self.lock().skipped.push((path, why)),
+            match self.leaf(dir, &name, &path, xattr_whiteouts) {
+                Ok(Ok((found, inode))) => seen.push((path, found, inode)),
+                Ok(Err(why)) => self.lock().skipped.push((path, why)),
+                Err(error) if self.is_gone(&error) => {}
+                Err(error) => return Err(error),
             }
         }
         self.add(seen);
@@ -265,6 +283,11 @@ impl Walk<'_> {
         Ok(content)
     }
 
+    /// A name that was listed is not there any more, or is something else.
+    fn is_gone(&self, error: &Error) -> bool {
+        self.moving && [libc::ENOENT, libc::ENOTDIR, libc::ELOOP].iter().any(|&errno| error.is(errno))
+    }
+
     fn add(&self, seen: Vec<Seen>) {
         self.lock().found.extend(seen);
     }
@@ -279,7 +302,16 @@ const UNKNOWN: Content = Content { digest: Digest::from_bytes([0; 32]), size: 0,
 
 /// Gives the names of one inode their group and content. An inode whose other
 /// names are not in the upper (an object made of it before a kill) has one name.
-fn joined(mut seen: Vec<Seen>, contents: &HashMap<u64, Option<Content>>) -> Result<Vec<(Vec<u8>, Found)>> {
+fn joined(
+    mut seen: Vec<Seen>,
+    contents: &HashMap<u64, Option<Content>>,
+    moving: bool,
+) -> Result<Vec<(Vec<u8>, Found)>> {
+    if moving {
+        // the name that was to bring the content has gone
+        let known = |inode: &u64| contents.get(inode).is_none_or(Option::is_some);
+        seen.retain(|(.., inode)| inode.as_ref().is_none_or(known));
+    }
     let mut names: HashMap<u64, Vec<Vec<u8>>> = HashMap::new();
     for (path, _, inode) in &seen {
         if let Some(inode) = inode {

@@ -59,8 +59,9 @@ pub fn leave(session: Session, leaving: Leaving) -> Result<Departure> {
 /// After a run of so many milliseconds nobody notices that the log is written back.
 const LONG_RUN_MS: i64 = 300;
 
-/// Records a finished run, and writes a large log back.
-pub fn record_run(project: &Project, run: &Run) -> Result<()> {
-    project.manifest.add_run(run)?;
+/// Records a finished run, and writes a large log back. `head`: the number of the head
+/// that its end made.
+pub fn record_run(project: &Project, run: &Run, head: Option<i64>) -> Result<()> {
+    project.manifest.add_run(run, head)?;
     project.manifest.checkpoint_if_large(run.ended - run.started > LONG_RUN_MS)
 }

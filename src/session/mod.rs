@@ -13,6 +13,7 @@
 //! and `session.json`.
 
 pub mod base;
+pub mod checkpoint;
 pub mod environment;
 pub mod inside;
 pub mod leave;
@@ -23,6 +24,8 @@ pub mod plan;
 pub mod project;
 pub mod record;
 pub mod recover;
+pub mod rewind;
+pub mod seal;
 pub mod shell;
 pub mod staging;
 pub mod sync;

@@ -178,7 +178,11 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
 /// Deals with what earlier sessions of this workspace left: a take-in that committed is
 /// finished, one that was cut short is taken in now, an orphan is left alone and named.
 /// The workspace's session lock is held, so none of them lives.
-fn leftovers(project: Project, workspace: i64, name: &str) -> Result<(Project, Vec<Taken>, Vec<String>)> {
+pub(super) fn leftovers(
+    project: Project,
+    workspace: i64,
+    name: &str,
+) -> Result<(Project, Vec<Taken>, Vec<String>)> {
     let mut orphans = Vec::new();
     let mut closed = Vec::new();
     let pending = project.manifest.pending(workspace)?;

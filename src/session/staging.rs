@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
 
+use super::checkpoint;
 use super::project::Place;
 use super::record::{self, Record};
 use crate::error::{Context, Result};
@@ -74,7 +75,7 @@ pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
 /// Takes away what the mount and the session's end left. A spare with a trace of a
 /// volatile mount in it could not be mounted again.
 fn clean(staging: &Path) -> Result<()> {
-    for name in ["socket", record::ALONE] {
+    for name in ["socket", record::ALONE, checkpoint::NAME] {
         remove::remove_tree(&staging.join(name))?;
     }
     remove::remove_tree(&staging.join("work/work"))

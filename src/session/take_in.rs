@@ -19,6 +19,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::base::bring_to_head;
+use super::checkpoint;
 use super::mounts::stage::forget_mounts;
 use super::project::{Place, Project};
 use super::record::{self, Record};
@@ -26,11 +27,10 @@ use super::staging;
 use crate::cas::publish::Stored;
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store};
-use crate::error::{Error, Result};
-use crate::manifest::edit::{Edit, apply};
-use crate::manifest::merge::{NoText, Side, merge};
+use crate::error::Result;
+use crate::manifest::edit::Edit;
+use crate::manifest::history::Cause;
 use crate::manifest::node::Content;
-use crate::manifest::workspace::Cause;
 use crate::os::dir::{Dir, Stat};
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
@@ -51,6 +51,8 @@ pub struct Taken {
     pub left_out: Vec<String>,
     /// The head moved.
     pub changed: bool,
+    /// The new head's number, the N of `@N`.
+    pub number: Option<i64>,
 }
 
 /// How the staged files may be made objects.
@@ -81,6 +83,7 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
     if trust == Trust::Closed {
         record::mark_closed(&staging)?;
     }
+    let _alone = checkpoint::hold(&staging)?;
     // The manifest is opened anew in the process that may read all of the caller's
     // files (rule 4, db.rs).
     let place = project.close();
@@ -96,6 +99,7 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
 /// marked, and the next command removes it.
 pub fn discard(staging: &Path) -> Result<()> {
     super::record::mark_discarded(staging)?;
+    let _alone = checkpoint::hold(staging)?;
     // what was written first: without it the rest is an empty session
     for part in ["upper", "work"] {
         staging::remove(&staging.join(part))?;
@@ -133,6 +137,9 @@ pub fn put_away_untouched(place: &Place, workspace: i64, session: &str) -> Resul
 /// Cheap: the upper is empty, and its root has the metadata that the session began with.
 fn untouched(staging: &Path, record: &Record) -> Result<bool> {
     let upper = staging.join("upper");
+    if staging.join(checkpoint::NAME).exists() {
+        return Ok(false); // what was there at a checkpoint may be gone
+    }
     match upper::is_empty(&upper) {
         Ok(true) => {}
         Ok(false) => return Ok(false),
@@ -148,29 +155,16 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let start = record.start_root()?;
     let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
     forget_mounts(&mut upper, &record.mounts, &record.made);
-    let mut taken = summary(&upper, &published);
+    let mut taken = summary(&upper, published.new_bytes);
     let edits = edits(upper);
     let pending = manifest.transaction(|manifest| {
-        let ended = apply(manifest, &start, edits)?;
-        if ended == start {
-            return Ok(None);
-        }
-        let now = manifest.known_workspace(&record.workspace_name)?;
-        let head = now.head.ok_or_else(|| Error::corrupt("a workspace with a session has no head"))?;
-        let target = if head == start {
-            ended
-        } else {
-            // The head moved while the session lived: its changes are merged into it.
-            let merged = merge(manifest, Some(&start), &head, &ended, Side::Ours, &NoText)?;
-            for conflict in &merged.conflicts {
-                manifest.add_conflict(now.id, "session", conflict)?;
-            }
-            taken.conflicts = merged.conflicts.len();
-            merged.root
-        };
-        taken.changed = target != head;
-        manifest.move_head(now.id, Some(&head), &target, Cause::Run, None)?;
-        manifest.add_pending(now.id, &record.session, &start, &target).map(Some)
+        let (_, moved) = checkpoint::move_to(project, record, edits, Cause::Run)?;
+        manifest.remove_meta(&checkpoint::key(&record.session))?;
+        let Some(moved) = moved else { return Ok(None) };
+        taken.conflicts = moved.conflicts;
+        taken.changed = moved.changed;
+        taken.number = moved.number;
+        manifest.add_pending(moved.workspace, &record.session, &start, &moved.root).map(Some)
     })?;
     // Committed: only now may staged files change.
     published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
@@ -224,8 +218,8 @@ fn publish(
     .map_err(|error| error.with_hint("what was written stays in staging; the next command takes it in"))
 }
 
-fn summary(upper: &Upper, published: &Published) -> Taken {
-    let mut taken = Taken { new_bytes: published.new_bytes, ..Taken::default() };
+pub(super) fn summary(upper: &Upper, new_bytes: u64) -> Taken {
+    let mut taken = Taken { new_bytes, ..Taken::default() };
     for (_, found) in &upper.found {
         match found {
             Found::Whiteout => taken.deleted += 1,
@@ -238,7 +232,7 @@ fn summary(upper: &Upper, published: &Published) -> Taken {
     taken
 }
 
-fn edits(upper: Upper) -> Vec<(Vec<u8>, Edit)> {
+pub(super) fn edits(upper: Upper) -> Vec<(Vec<u8>, Edit)> {
     upper
         .found
         .into_iter()

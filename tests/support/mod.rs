@@ -42,7 +42,12 @@ impl World {
 
     /// The binary, ready for arguments, in the project's directory.
     pub fn vrift(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vrift"));
+        self.command(env!("CARGO_BIN_EXE_vrift"))
+    }
+
+    /// Another program with the same surroundings.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(&self.project)
             .env("HOME", &self.home)

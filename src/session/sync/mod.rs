@@ -27,9 +27,10 @@ use crate::cas::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
+use crate::manifest::history::Cause;
 use crate::manifest::merge::{NoText, Side, merge};
 use crate::manifest::stamp::Stamps;
-use crate::manifest::workspace::{Cause, Workspace};
+use crate::manifest::workspace::Workspace;
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::mounts::Recorded;
@@ -136,7 +137,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         manifest.set_host_base(now.id, &assembled.root)?;
         if now.head != Some(head) {
             report.changed = true;
-            manifest.move_head(now.id, now.head.as_ref(), &head, Cause::Sync, None)?;
+            manifest.move_head(now.id, now.head.as_ref(), &head, Cause::Sync)?;
         }
         for (dir, tree, body) in &assembled.stamps {
             manifest.put_stamps(dir, tree, body)?;
@@ -246,7 +247,7 @@ fn refuse_mass_deletion(walked: &Walked, stamped: usize, project: &Project) -> R
 
 /// The clock of a directory's filesystem: the ctime of a file that never has a name.
 /// Where none can be made there, the system's clock.
-fn clock_of(root: &Path) -> (i64, u32) {
+pub(super) fn clock_of(root: &Path) -> (i64, u32) {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     if let Ok(fd) = rustix::fs::open(root, flags, Mode::RUSR)
         && let Ok(stat) = crate::os::dir::stat_fd(&fd)

@@ -1,0 +1,213 @@
+//! Checkpoints: what a live session has written so far becomes the workspace's head,
+//! without ending anything.
+//!
+//! The upper is read from outside while commands go on writing to it, and everything is
+//! published by copying (rule 2). What an earlier checkpoint read, and what is still as it
+//! was then, is not read again. The root of the last checkpoint is recorded with the head
+//! it moved: what the session writes after it is compared with that root, not with the one
+//! the session began with.
+//!
+//! `staging/<session>/checkpoint` is locked by whoever reads an upper to take it in, so
+//! that the session's end and a checkpoint never do so at once; it holds what is known of
+//! the files that were read.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::mounts::stage::forget_mounts;
+use super::open::live;
+use super::project::Project;
+use super::record::{self, Record};
+use super::sync::clock_of;
+use super::take_in::{Taken, edits, summary};
+use crate::cas::Digest;
+use crate::error::{Context, Error, Kind, Result};
+use crate::manifest::edit::{Edit, apply};
+use crate::manifest::history::Cause;
+use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::node::Content;
+use crate::os::dir::{Dir, Stat};
+use crate::os::lock::{Hold, Lock};
+use crate::os::userns::as_root_of_own_files;
+use crate::overlay::upper;
+
+/// The lock, and what is known of files; its presence says that a checkpoint was begun.
+pub(super) const NAME: &str = "checkpoint";
+
+/// Keeps everybody else from taking this session's upper in.
+pub(super) fn hold(staging: &Path) -> Result<Lock> {
+    Lock::wait(&staging.join(NAME), Hold::Exclusive)
+}
+
+/// Where the manifest keeps the root of a session's last checkpoint.
+pub(super) fn key(session: &str) -> String {
+    format!("checkpoint/{session}")
+}
+
+/// What moving a head to what a session wrote came to.
+pub(super) struct Moved {
+    pub(super) workspace: i64,
+    pub(super) root: Digest,
+    pub(super) conflicts: usize,
+    pub(super) changed: bool,
+    pub(super) number: Option<i64>,
+}
+
+/// Moves the head to what a session has: the root it began with and `edits`. Returns that
+/// state, and `None` when it is what the last checkpoint, or the beginning, had. Inside a
+/// transaction.
+pub(super) fn move_to(
+    project: &Project,
+    record: &Record,
+    edits: Vec<(Vec<u8>, Edit)>,
+    cause: Cause,
+) -> Result<(Digest, Option<Moved>)> {
+    let manifest = &project.manifest;
+    let start = record.start_root()?;
+    let before = match manifest.meta(&key(&record.session))? {
+        Some(root) => Digest::from_bytes(
+            root.try_into().map_err(|_| Error::corrupt("the root of a checkpoint is no digest"))?,
+        ),
+        None => start,
+    };
+    let state = apply(manifest, &start, edits)?;
+    if state == before && cause == Cause::Checkpoint || state == start && before == start {
+        return Ok((state, None));
+    }
+    let now = manifest.known_workspace(&record.workspace_name)?;
+    let head = now.head.ok_or_else(|| Error::corrupt("a workspace with a session has no head"))?;
+    let mut conflicts = 0;
+    let root = if head == before {
+        state
+    } else {
+        // The head moved while the session lived: its changes are merged into it.
+        let merged = merge(manifest, Some(&before), &head, &state, Side::Ours, &NoText)?;
+        for conflict in &merged.conflicts {
+            manifest.add_conflict(now.id, "session", conflict)?;
+        }
+        conflicts = merged.conflicts.len();
+        merged.root
+    };
+    let number = manifest.move_head(now.id, Some(&head), &root, cause)?;
+    Ok((state, Some(Moved { workspace: now.id, root, conflicts, changed: root != head, number })))
+}
+
+/// Takes in what the live session of a workspace has written so far. `None`: no session
+/// lives.
+pub fn checkpoint(project: Project, workspace: i64) -> Result<(Project, Option<Taken>)> {
+    let Some(session) = live(&project, workspace)? else { return Ok((project, None)) };
+    let staging = project.staging().join(&session);
+    if record::is_alone(&staging) {
+        return Err(Error::new(Kind::Busy, "the workspace has a live run whose writes may be discarded")
+            .with_hint("wait for it to end: vrift runs shows it"));
+    }
+    let _alone = match hold(&staging) {
+        Ok(lock) => lock,
+        Err(error) if error.is(libc::ENOENT) => return Ok((project, None)), // it has just ended
+        Err(error) => return Err(error),
+    };
+    let place = project.close();
+    let taken = as_root_of_own_files("take in what the session wrote so far", || {
+        read(&place.again()?.open()?, &staging, &session)
+    })?;
+    Ok((place.open()?, taken))
+}
+
+fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken>> {
+    let belongs = |record: &Record| record.session == session;
+    let Some(record) = Record::read(staging)?.filter(belongs) else { return Ok(None) };
+    let token = project.store.publishing()?;
+    let known = Known::read(staging);
+    let began = clock_of(staging);
+    let seen = Mutex::new((HashMap::new(), 0));
+    let store = &project.store;
+    let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
+        let (content, new) = match known.content(stat) {
+            Some(content) => (content, 0),
+            None => {
+                let (path, file) = (dir.join(name), dir.open_file(name)?);
+                let extent = (stat.size, stat.blocks);
+                let stored = store.publish_copy(&token, file.as_fd(), extent, &path)?;
+                let content = Content { digest: stored.digest, size: stored.size, sparse: stored.sparse };
+                (content, if stored.new { stored.size } else { 0 })
+            }
+        };
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.1 += new;
+        // A file changed so lately could change again within the same tick (rule 19).
+        if stat.mtime < began && stat.ctime < began && stat.size == content.size {
+            seen.0.insert(stat.ino, Seen::new(stat, &content));
+        }
+        Ok(content)
+    };
+    let mut upper = upper::read_live(&staging.join("upper"), &take)?;
+    let (files, new_bytes) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    forget_mounts(&mut upper, &record.mounts, &record.made);
+    let mut taken = summary(&upper, new_bytes);
+    let ended = project.manifest.transaction(|manifest| {
+        // Ended and put away meanwhile: there is nothing left to take in.
+        if Record::read(staging)?.filter(belongs).is_none() {
+            return Ok(true);
+        }
+        let (state, moved) = move_to(project, &record, edits(upper), Cause::Checkpoint)?;
+        if let Some(moved) = moved {
+            (taken.conflicts, taken.changed, taken.number) = (moved.conflicts, moved.changed, moved.number);
+            manifest.set_meta(&key(session), state.as_bytes())?;
+        }
+        Ok(false)
+    })?;
+    if ended {
+        return Ok(None);
+    }
+    Known { files }.write(staging)?;
+    Ok(Some(taken))
+}
+
+/// What is known of the files of an upper, by inode. Only a cache.
+#[derive(Default, Serialize, Deserialize)]
+struct Known {
+    files: HashMap<u64, Seen>,
+}
+
+/// One file as it was read.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    size: u64,
+    mtime: (i64, u32),
+    ctime: (i64, u32),
+    digest: [u8; 32],
+    sparse: bool,
+}
+
+impl Seen {
+    fn new(stat: &Stat, content: &Content) -> Self {
+        let (size, mtime, ctime) = (stat.size, stat.mtime, stat.ctime);
+        Self { size, mtime, ctime, digest: *content.digest.as_bytes(), sparse: content.sparse }
+    }
+}
+
+impl Known {
+    fn read(staging: &Path) -> Self {
+        let text = std::fs::read(staging.join(NAME)).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// In place: the file is the lock.
+    fn write(&self, staging: &Path) -> Result<()> {
+        let path = staging.join(NAME);
+        let text = serde_json::to_vec(self).map_err(std::io::Error::from).context("write", &path)?;
+        std::fs::write(&path, text).context("write", &path)
+    }
+
+    fn content(&self, stat: &Stat) -> Option<Content> {
+        let seen = self.files.get(&stat.ino)?;
+        let content =
+            Content { digest: Digest::from_bytes(seen.digest), size: seen.size, sparse: seen.sparse };
+        (*seen == Seen::new(stat, &content) && seen.size == stat.size).then_some(content)
+    }
+}
