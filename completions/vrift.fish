@@ -38,6 +38,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "enter" -d 'Start your s
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "exec" -d 'Run one command in the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "sync" -d 'Take the host directory\'s edits over into the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what the workspace has that the host directory has not'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "diff" -d 'Show what differs between two states'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "commit" -d 'Seal the workspace\'s state as a snapshot that survives a power cut'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "log" -d 'Show the workspace\'s line of snapshots, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "snapshot" -d 'List, show or delete snapshots'
@@ -109,6 +110,21 @@ complete -c vrift -n "__fish_vrift_using_subcommand status" -l json -d 'Print JS
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -s w -l workspace -d 'The workspace' -r
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l name-status -d 'One line a path'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l stat -d 'How many lines were added and removed in each file'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -s p -l patch -d 'A unified diff; the default'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l exit-code -d 'Exit with 1 if there are differences, and 0 if not'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s m -l message -d 'What it is' -r
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s w -l workspace -d 'The workspace to seal' -r
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s C -d 'Go to this directory first, then look for the project' -r -F

@@ -58,6 +58,7 @@ pub enum Verb {
     Exec(Exec),
     Sync(Sync),
     Status(Status),
+    Diff(Diff),
     Commit(Commit),
     Log(Log),
     Snapshot(Snapshot),
@@ -170,6 +171,45 @@ pub struct Status {
     /// Show which paths are not just the host's, and which rule says so.
     #[arg(long)]
     pub paths: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Show what differs between two states.
+///
+/// Without A and B: the host directory as it was last taken over, and the workspace; with
+/// A alone: A, and the workspace. A state is a snapshot, a workspace, NAME~2, host, @N
+/// (after run N), or the beginning of a digest.
+///
+/// The patch is one that `git apply` and `patch -p1` take, but for what is binary. The
+/// letters of --name-status: A added, D deleted, M content changed, T another kind,
+/// R renamed (the same content under another name), m mode, mtime, xattrs or hard links only.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The state before.
+    #[arg(value_name = "A")]
+    pub a: Option<String>,
+    /// The state after; else the workspace.
+    #[arg(value_name = "B")]
+    pub b: Option<String>,
+    /// Only at or below these paths, after `--`.
+    #[arg(value_name = "PATH", last = true)]
+    pub paths: Vec<PathBuf>,
+    /// The workspace.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// One line a path.
+    #[arg(long, group = "form")]
+    pub name_status: bool,
+    /// How many lines were added and removed in each file.
+    #[arg(long, group = "form")]
+    pub stat: bool,
+    /// A unified diff; the default.
+    #[arg(short, long, group = "form")]
+    pub patch: bool,
+    /// Exit with 1 if there are differences, and 0 if not.
+    #[arg(long)]
+    pub exit_code: bool,
     #[command(flatten)]
     pub json: Json,
 }

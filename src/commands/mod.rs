@@ -5,12 +5,14 @@ pub mod bar;
 pub mod commit;
 pub mod completions;
 pub mod config;
+pub mod diff;
 pub mod doctor;
 pub mod enter;
 pub mod events;
 pub mod exec;
 pub mod log;
 pub mod man;
+pub mod patch;
 pub mod paths;
 pub mod printer;
 pub mod project;
@@ -58,6 +60,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
         Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
+        Some(Verb::Diff(diff)) => diff::run(&cli.global, &diff, printer),
         Some(Verb::Commit(commit)) => commit::run(&cli.global, &commit, printer),
         Some(Verb::Log(log)) => log::run(&cli.global, &log, printer),
         Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),

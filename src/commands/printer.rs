@@ -21,6 +21,10 @@ pub enum Tone {
     Bad,
     Warning,
     Dim,
+    /// A heading.
+    Strong,
+    /// A place, as a hunk's.
+    Note,
 }
 
 impl Printer {
@@ -37,6 +41,21 @@ impl Printer {
             colour_out: wanted(std::io::stdout().is_terminal()),
             colour_err: wanted(std::io::stderr().is_terminal()),
         }
+    }
+
+    /// One that colours nothing.
+    pub fn plain() -> Self {
+        Self { quiet: false, verbose: false, colour_out: false, colour_err: false }
+    }
+
+    /// Data that need not be text.
+    pub fn out_bytes(&self, bytes: &[u8]) {
+        let _ = std::io::stdout().lock().write_all(bytes);
+    }
+
+    /// What goes before and after a toned piece of standard output.
+    pub fn around(&self, tone: Tone) -> (&'static str, &'static str) {
+        if self.colour_out { (tone.start(), END) } else { ("", "") }
     }
 
     /// Data. A reader that went away is no error.
@@ -107,14 +126,24 @@ impl Printer {
     }
 }
 
+const END: &str = "\x1b[0m";
+
+impl Tone {
+    /// The control sequence that begins it (ECMA-48, SGR).
+    fn start(self) -> &'static str {
+        match self {
+            Tone::Good => "\x1b[32m",
+            Tone::Bad => "\x1b[1;31m",
+            Tone::Warning => "\x1b[33m",
+            Tone::Dim => "\x1b[2m",
+            Tone::Strong => "\x1b[1m",
+            Tone::Note => "\x1b[36m",
+        }
+    }
+}
+
 fn paint(colour: bool, tone: Tone, text: &str) -> String {
-    let code = match tone {
-        Tone::Good => "32",
-        Tone::Bad => "1;31",
-        Tone::Warning => "33",
-        Tone::Dim => "2",
-    };
-    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    if colour { format!("{}{text}{END}", tone.start()) } else { text.to_string() }
 }
 
 /// `1 file`, `3 files`.

@@ -22,7 +22,7 @@
 //! | [`chunk`] | how big directories are cut; one directory read and changed in part |
 //! | [`dir`] | directories, root records, paths |
 //! | [`edit`] | a root and a list of edits give a root |
-//! | [`diff`] | what differs between two roots |
+//! | [`diff`], [`compare`] | what differs between two roots; what a user is told of it |
 //! | [`merge`], `three_way` | three roots give one, and conflicts |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
@@ -34,6 +34,7 @@
 
 pub mod base;
 pub mod chunk;
+pub mod compare;
 pub mod conflict;
 pub mod db;
 mod decode;
