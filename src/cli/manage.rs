@@ -1,0 +1,92 @@
+//! Projects, configuration, the machine, the manual.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Json;
+
+/// Check whether this machine can run vrift, and say what to change where it cannot.
+///
+/// With a path: whose it is, which rule says so, and whether a write there is kept.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// A path in a project; it need not exist.
+    pub path: Option<PathBuf>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Print a shell's completion script.
+///
+/// For example: vrift completions bash > ~/.local/share/bash-completion/completions/vrift
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: Shell,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Print the manual page, or write one page a verb.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write vrift.1 and a page for each verb to this directory.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// List, forget or move the projects of the store.
+#[derive(Debug, Args)]
+pub struct Project {
+    #[command(subcommand)]
+    pub action: ProjectAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectAction {
+    /// List the projects of the store.
+    List(Json),
+    /// Drop everything the store keeps of a project; the directory itself is not touched.
+    ///
+    /// Refused while a run of it lives.
+    Forget {
+        /// The project's directory, or its id as `project list` shows it.
+        #[arg(value_name = "PROJECT")]
+        project: PathBuf,
+    },
+    /// Let a project be at another path: it was moved, copied, or restored from a backup.
+    ///
+    /// The directory at the new path must be the same one (device and inode), or a
+    /// repository with the same first commit.
+    Move {
+        /// Where it was, or its id.
+        #[arg(value_name = "OLD")]
+        from: PathBuf,
+        /// Where it is now; the current directory when left out.
+        #[arg(value_name = "NEW")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// Show every value that is set, and where.
+#[derive(Debug, Args)]
+pub struct Config {
+    /// Show the keys that are not set, too.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+/// Let the project's vrift.toml, as it is now, reach beyond the project.
+///
+/// Keys that let a run reach more than the project (`paths.bind`, `paths.live` outside of
+/// it) count only after this; a changed file must be allowed again.
+#[derive(Debug, Args)]
+pub struct Allow {}

@@ -1,0 +1,111 @@
+//! The command line: the one definition that help, manual pages and completions are
+//! made from. Its doc comments are the manual.
+
+mod history;
+mod manage;
+mod run;
+mod session;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use history::*;
+pub use manage::*;
+pub use run::*;
+pub use session::*;
+
+/// Run commands in a private, writable view of a project that starts in milliseconds.
+///
+/// What a command writes below the project directory is kept and is there again in
+/// the next run; the directory itself is not touched.
+#[derive(Debug, Parser)]
+#[command(name = "vrift", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Go to this directory first, then look for the project.
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub directory: Option<PathBuf>,
+    /// The store's directory (else VRIFT_STORE, else ~/.local/share/vrift).
+    #[arg(long, value_name = "DIR", global = true)]
+    pub store: Option<PathBuf>,
+    /// Set a configuration key for this command; VALUE is TOML, or plain text.
+    ///
+    /// As in: --config 'paths.own=["target"]'. It counts more than vrift.toml, the user's
+    /// configuration and variables. Give it again for further keys.
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    pub config: Vec<String>,
+    /// When to use colour.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
+    pub color: Color,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Enter(Enter),
+    Exec(Exec),
+    Sync(Sync),
+    Status(Status),
+    Diff(Diff),
+    Commit(Commit),
+    Log(Log),
+    Snapshot(Snapshot),
+    Restore(Restore),
+    Undo(Undo),
+    Runs(Runs),
+    Stop(Stop),
+    Recover(Recover),
+    Project(Project),
+    Config(Config),
+    Allow(Allow),
+    Doctor(Doctor),
+    Completions(Completions),
+    Man(Man),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Json {
+    /// Print JSON on standard output; unknown members are to be ignored.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_needs_no_dashes_and_keeps_its_own() {
+        let cli = Cli::parse_from(["vrift", "exec", "--no-sync", "make", "-j8", "--no-sync"]);
+        let Some(Verb::Exec(exec)) = cli.verb else { panic!("not exec") };
+        assert!(exec.run.no_sync);
+        assert_eq!(exec.command, ["make", "-j8", "--no-sync"]);
+    }
+}

@@ -1,0 +1,81 @@
+//! `exec` and `enter`, and the options they share.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Run one command in the workspace.
+///
+/// The exit status is the command's own (128+n for a signal); 125 when vrift itself
+/// failed, 126 when the command could not be executed, 127 when it was not found.
+#[derive(Debug, Args)]
+pub struct Exec {
+    #[command(flatten)]
+    pub run: Run,
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+/// Start your shell in the workspace.
+///
+/// The shell is $SHELL, else the one of the password file, else /bin/sh. It starts in
+/// the same directory, and what it writes below the project is kept, as with `exec`;
+/// the exit status is the shell's own.
+///
+/// bash, zsh and fish show `(vrift:NAME)` before the prompt and in the terminal's title;
+/// your own start-up files are read first and are not touched. For a prompt of your own
+/// use the variable VRIFT_WORKSPACE, which holds the workspace's name in every run: a
+/// prompt that mentions it is left as it is.
+#[derive(Debug, Args)]
+pub struct Enter {
+    #[command(flatten)]
+    pub run: Run,
+    /// The directory to enter (else the current one).
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Options of `enter` and `exec`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The workspace to run in.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// Do not take over the host's edits first.
+    #[arg(long)]
+    pub no_sync: bool,
+    /// Start this `own` directory empty: nothing of it is taken from the host at first.
+    #[arg(long, value_name = "DIR")]
+    pub cold: Vec<PathBuf>,
+    /// Wait for what the command leaves running in the background instead of ending it.
+    #[arg(long)]
+    pub wait: bool,
+    /// Throw away what is written.
+    ///
+    /// Not where another run of the workspace is live, for what both write could not be
+    /// told apart; and while this one is live, no other can join it.
+    #[arg(long)]
+    pub discard: bool,
+    /// Throw away what is written unless the exit status is 0; else as --discard.
+    #[arg(long)]
+    pub discard_on_failure: bool,
+    /// Write what happens as lines of JSON to this descriptor.
+    ///
+    /// Each line is an object with a member `event`; other members, and other events,
+    /// are to be ignored when they are not known. The command does not get the
+    /// descriptor (unless it is 0, 1 or 2). The events, in order:
+    ///
+    /// `opened` (`workspace`, `session`, `init`: the pid of its first process) or `joined` (the same);
+    /// `started` (`pid`); `exit` (`status`: as a shell has it, `signal`: a number or null);
+    /// `taken-in` (`written`, `deleted`, `new_bytes`, `conflicts`, `changed`), or `discarded`,
+    /// or `left` when other runs of the session go on;
+    /// at any time `warning` (`message`). Without `exit` the command was not started;
+    /// without one of the last three, vrift failed or was killed.
+    #[arg(long, value_name = "N")]
+    pub status_fd: Option<i32>,
+    /// Print what would be done to set the run up, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
