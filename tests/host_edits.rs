@@ -181,16 +181,30 @@ fn a_file_changed_in_the_same_tick_is_read_again() {
 }
 
 #[test]
-fn changed_inside_and_deleted_on_the_host_stays_and_is_said() {
+fn changed_inside_and_deleted_on_the_host_is_gone_from_the_view_and_kept() {
     needs_sessions!();
     let world = project();
     world.sh("echo inside > a.c").ok();
     std::fs::remove_file(world.project.join("a.c")).unwrap();
-    let ran = world.exec(["cat", "a.c"]);
+    let ran = world.exec(["ls"]);
     assert!(
         ran.stderr().contains("`a.c` was deleted on the host and changed in the workspace"),
         "{}",
         ran.stderr()
     );
-    assert_eq!(ran.ok(), "inside\n");
+    assert!(!ran.ok().contains("a.c"));
+    assert!(world.run(["status"]).ok().contains("conflict `a.c`"));
+}
+
+#[test]
+fn lines_that_both_sides_changed_apart_are_merged() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("list", "1\n2\n3\n4\n5\n");
+    world.sh("sed -i s/1/one/ list; chmod 755 list").ok();
+    world.edit("list", "1\n2\n3\n4\nfive\n");
+    let ran = world.sh("cat list; stat -c %a list");
+    assert_eq!((ran.stderr().as_str(), ran.stdout().as_str()), ("", "one\n2\n3\n4\nfive\n755\n"));
+    assert_eq!(world.read("list"), "1\n2\n3\n4\nfive\n");
+    assert!(world.run(["status", "--json"]).ok().contains("\"conflicts\": []"));
 }

@@ -1,20 +1,14 @@
 //! A unified diff of one path, in the form that `git apply` takes.
 
-use std::fs::File;
-use std::io::Read;
-
 use similar::{ChangeTag, TextDiff};
 
 use super::printer::{Printer, Tone};
 use crate::cas::Store;
-use crate::error::{Context, Result};
+use crate::error::Result;
 use crate::manifest::compare::{Item, Mark};
+use crate::manifest::lines::{lines, text_of};
 use crate::manifest::node::{Content, Entry, Kind, Time};
 
-/// Files above this many bytes are not compared by lines.
-const LARGEST: u64 = 16 << 20;
-/// A NUL among so many first bytes makes a file binary, as in git.
-const LOOKED_AT: usize = 8000;
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
 
@@ -92,7 +86,7 @@ fn body(
         patch.extend(format!("Binary files {from} and {to} differ\n").bytes());
         return Ok(());
     };
-    let (old_lines, new_lines) = (lines(old), lines(new));
+    let (old_lines, new_lines): (Vec<&[u8]>, Vec<&[u8]>) = (lines(old).collect(), lines(new).collect());
     if old_lines == new_lines {
         return Ok(()); // an empty file came or went
     }
@@ -128,15 +122,10 @@ pub fn counts(store: &Store, item: &Item) -> Result<Counts> {
     let (Some(old), Some(new)) = (before.text(), after.text()) else {
         return Ok(Counts::Binary { before: before.size(), after: after.size() });
     };
-    let (old, new) = (lines(old), lines(new));
+    let (old, new): (Vec<&[u8]>, Vec<&[u8]>) = (lines(old).collect(), lines(new).collect());
     let diff = TextDiff::from_slices(&old, &new);
     let with = |tag: ChangeTag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
     Ok(Counts::Lines { added: with(ChangeTag::Insert), removed: with(ChangeTag::Delete) })
-}
-
-/// Each with its newline, if it has one.
-fn lines(text: &[u8]) -> Vec<&[u8]> {
-    text.split_inclusive(|byte| *byte == b'\n').collect()
 }
 
 impl Side {
@@ -170,16 +159,7 @@ fn side(store: &Store, entry: Option<&Entry>) -> Result<Side> {
 }
 
 fn read(store: &Store, content: &Content) -> Result<Side> {
-    if content.size > LARGEST {
-        return Ok(Side::Binary(content.size));
-    }
-    let mut bytes = Vec::new();
-    if content.size > 0 {
-        let mut file = File::from(store.open_object(&content.digest)?);
-        file.read_to_end(&mut bytes).context("read object", content.digest.hex())?;
-    }
-    let is_binary = bytes.iter().take(LOOKED_AT).any(|byte| *byte == 0);
-    Ok(if is_binary { Side::Binary(content.size) } else { Side::Text(bytes) })
+    Ok(text_of(store, content)?.map_or(Side::Binary(content.size), Side::Text))
 }
 
 fn is_fifo(item: &Item) -> bool {

@@ -6,7 +6,7 @@
 //! | one side changed the content, the other at most metadata | that side's entry, mode and mtime with it; xattrs by name | no |
 //! | metadata on both sides | field by field; where both differ the winner's, of mtimes the later | no |
 //! | deleted, and metadata changed | deleted | no |
-//! | deleted, and content changed | the changed entry, whoever wins | yes |
+//! | deleted, and content changed | the winner's: the changed entry, or nothing | yes |
 //! | two contents of files | by lines if [`TextMerge`] can | only if it cannot |
 //! | anything else, as a file and a directory | the winner's | yes |
 //!

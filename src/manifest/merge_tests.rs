@@ -62,11 +62,11 @@ fn names_and_contents() {
         ("a/x=1", "a=3", "a/x=2", "a=3 !a"),
         ("a/x=1", "a=3", "a/x=1", "a=3"),
         ("a=1", "a/x=1 a/y=1", "a/x=2 a/z=1", "a/ a/x=1 a/y=1 a/z=1 !a/x"),
-        // Deleted, and changed: what is changed stays, whoever wins.
-        ("a=1", "", "a=2", "a=2 !a"),
+        // Deleted, and changed: the winner's, which is ours.
+        ("a=1", "", "a=2", "!a"),
         ("a=1", "a=2", "", "a=2 !a"),
-        ("a=1", "", "a/x=1", "a/ a/x=1 !a"),
-        ("d/a=1 d/b=1 d/e/c=1", "", "d/a=2 d/b=1 d/e/c=1", "d/ d/a=2 !d/a"),
+        ("a=1", "", "a/x=1", "!a"),
+        ("d/a=1 d/b=1 d/e/c=1", "", "d/a=2 d/b=1 d/e/c=1", "!d/a"),
         ("d/a=1 d/b=1 d/e/c=1", "d/a=1 d/b=1 d/e/c=3", "", "d/ d/e/ d/e/c=3 !d/e/c"),
         ("d/a=1 d/b=1", "", "d/a=1 d/b=1 d/new=1", "d/ d/new=1"),
         ("d/a=1 d/b=1", "", "d/a=1", ""),
@@ -213,9 +213,11 @@ fn a_tree_3000_deep_is_merged() {
         merge(&trees, Some(&base), &ours, &deep(&[("a", 1), ("b", 2)]), Side::Ours, &NoText).unwrap();
     assert_eq!(merged, Merged { root: deep(&[("a", 2), ("b", 2)]), conflicts: vec![] });
     let gone = write_root(&trees, &dir("", write_dir(&trees, &[]).unwrap())).unwrap();
-    let merged = merge(&trees, Some(&base), &gone, &ours, Side::Ours, &NoText).unwrap();
+    let merged = merge(&trees, Some(&base), &ours, &gone, Side::Ours, &NoText).unwrap();
     assert_eq!(merged.root, deep(&[("a", 2)]));
     assert_eq!(merged.conflicts[0].path.len(), 2 * 3_000 + 1);
+    let merged = merge(&trees, Some(&base), &ours, &gone, Side::Theirs, &NoText).unwrap();
+    assert_eq!((merged.root, merged.conflicts.len()), (gone, 1));
 }
 
 proptest! {

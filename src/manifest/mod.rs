@@ -23,7 +23,7 @@
 //! | [`dir`] | directories, root records, paths |
 //! | [`edit`] | a root and a list of edits give a root |
 //! | [`diff`], [`compare`] | what differs between two roots; what a user is told of it |
-//! | [`merge`], `three_way` | three roots give one, and conflicts |
+//! | [`merge`], `three_way`, [`lines`] | three roots give one, and conflicts; text by lines |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
 //! | [`workspace`], [`history`], [`snapshot`], [`roots`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
@@ -44,6 +44,7 @@ pub mod edit;
 pub mod encode;
 pub mod group;
 pub mod history;
+pub mod lines;
 pub mod merge;
 #[cfg(test)]
 mod model;

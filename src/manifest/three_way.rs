@@ -77,7 +77,7 @@ impl Rules<'_> {
                 Some(base) if base.is_dir() && left.is_dir() => {
                     Step::Descend { meta: left.meta.clone(), deleted: true }
                 }
-                _ => Step::Conflict(Some(left.clone())),
+                _ => Step::Conflict(self.winning(ours, theirs).clone()),
             }),
             (None, None) => Ok(Step::Take(None)),
         }

@@ -26,10 +26,12 @@ use super::record::{self, Record};
 use super::sync::clock_of;
 use super::take_in::{Taken, edits, summary};
 use crate::cas::Digest;
+use crate::cas::store::Publishing;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::history::Cause;
-use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::lines::Lines;
+use crate::manifest::merge::{Side, merge};
 use crate::manifest::node::Content;
 use crate::os::dir::{Dir, Stat};
 use crate::os::lock::{Hold, Lock};
@@ -63,6 +65,7 @@ pub(super) struct Moved {
 /// transaction.
 pub(super) fn move_to(
     project: &Project,
+    token: &Publishing,
     record: &Record,
     edits: Vec<(Vec<u8>, Edit)>,
     cause: Cause,
@@ -86,7 +89,8 @@ pub(super) fn move_to(
         state
     } else {
         // The head moved while the session lived: its changes are merged into it.
-        let merged = merge(manifest, Some(&before), &head, &state, Side::Ours, &NoText)?;
+        let text = Lines { store: &project.store, token };
+        let merged = merge(manifest, Some(&before), &head, &state, Side::Ours, &text)?;
         for conflict in &merged.conflicts {
             manifest.add_conflict(now.id, "session", conflict)?;
         }
@@ -154,7 +158,7 @@ fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken
         if Record::read(staging)?.filter(belongs).is_none() {
             return Ok(true);
         }
-        let (state, moved) = move_to(project, &record, edits(upper), Cause::Checkpoint)?;
+        let (state, moved) = move_to(project, &token, &record, edits(upper), Cause::Checkpoint)?;
         if let Some(moved) = moved {
             (taken.conflicts, taken.changed, taken.number) = (moved.conflicts, moved.changed, moved.number);
             manifest.set_meta(&key(session), state.as_bytes())?;

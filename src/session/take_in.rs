@@ -158,7 +158,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let mut taken = summary(&upper, published.new_bytes);
     let edits = edits(upper);
     let pending = manifest.transaction(|manifest| {
-        let (_, moved) = checkpoint::move_to(project, record, edits, Cause::Run)?;
+        let (_, moved) = checkpoint::move_to(project, &token, record, edits, Cause::Run)?;
         manifest.remove_meta(&checkpoint::key(&record.session))?;
         let Some(moved) = moved else { return Ok(None) };
         taken.conflicts = moved.conflicts;

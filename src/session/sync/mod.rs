@@ -28,7 +28,8 @@ use crate::error::{Error, Result};
 use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::history::Cause;
-use crate::manifest::merge::{NoText, Side, merge};
+use crate::manifest::lines::Lines;
+use crate::manifest::merge::{Side, merge};
 use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::Workspace;
 use crate::os::lock::{Hold, Lock};
@@ -58,22 +59,18 @@ pub struct Report {
 /// A path that both sides changed.
 pub struct Conflicted {
     pub path: Vec<u8>,
-    /// The host's change is its deletion: then the workspace's version stays in the view.
+    /// The host's change is its deletion.
     pub host_deleted: bool,
 }
 
 impl std::fmt::Display for Conflicted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = shown(&self.path);
-        match self.host_deleted {
-            true => {
-                write!(f, "{path} was deleted on the host and changed in the workspace: it stays in the view")
-            }
-            false => write!(
-                f,
-                "{path} was changed on the host and in the workspace: the host's version is in the view, the other one is kept"
-            ),
-        }
+        let (what, view) = match self.host_deleted {
+            true => ("deleted on the host and changed in the workspace", "it is not"),
+            false => ("changed on the host and in the workspace", "the host's version is"),
+        };
+        write!(f, "{path} was {what}: {view} in the view, the workspace's version is kept: vrift resolve")
     }
 }
 
@@ -130,7 +127,8 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         let assembled = assemble(manifest, walked, &stamps)?;
         let now = manifest.known_workspace(workspace)?;
         let mounted: HashSet<Vec<u8>> = mounts.found.iter().map(|found| found.path.clone()).collect();
-        let head = take_over(project, &now, &assembled, (newly_own, &mounted), &mut report)?;
+        let text = Lines { store: &project.store, token: &token };
+        let head = take_over(project, &now, &assembled, (newly_own, &mounted), &text, &mut report)?;
         if !same_mounts {
             mounts.write(project)?;
         }
@@ -154,6 +152,7 @@ fn take_over(
     workspace: &Workspace,
     assembled: &Assembled,
     (newly_own, mounted): (Vec<Vec<u8>>, &HashSet<Vec<u8>>),
+    text: &Lines<'_>,
     report: &mut Report,
 ) -> Result<Digest> {
     let manifest = &project.manifest;
@@ -169,7 +168,7 @@ fn take_over(
         }
         base => base,
     };
-    let merged = merge(manifest, base.as_ref(), &head, &assembled.root, Side::Theirs, &NoText)?;
+    let merged = merge(manifest, base.as_ref(), &head, &assembled.root, Side::Theirs, text)?;
     for conflict in &merged.conflicts {
         manifest.add_conflict(workspace.id, "host", conflict)?;
         let (path, host_deleted) = (conflict.path.clone(), conflict.theirs.is_none());
