@@ -44,6 +44,8 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "log" -d 'Show the works
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "snapshot" -d 'List, show or delete snapshots'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "restore" -d 'Bring a state back into the workspace, all of it or some paths'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "undo" -d 'Bring back the workspace\'s state before the last change; again: the one before that'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "export" -d 'Write a state out as a directory, or as a tar archive'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "bundle" -d 'Carry a state to another store, as one file'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: live ones, what killed ones left, and finished ones, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
@@ -226,6 +228,47 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand undo" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand undo" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand export" -s w -l workspace -d 'The workspace that `@N` and `host` are about' -r
+complete -c vrift -n "__fish_vrift_using_subcommand export" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand export" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand export" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand export" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand export" -l tar -d 'Write a tar archive (POSIX.1-2001) instead of a directory'
+complete -c vrift -n "__fish_vrift_using_subcommand export" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand export" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -f -a "create" -d 'Write a state, with every file in it, to a file'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and not __fish_seen_subcommand_from create load" -f -a "load" -d 'Take a bundle in, as a snapshot of the project; no workspace changes'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s n -l limit -d 'How many finished runs to list' -r
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F

@@ -11,15 +11,18 @@
 //!   temporary file or of a staged file itself, when it is complete. A name that
 //!   is there already, with the right size, is success. Nothing is ever renamed
 //!   into place or written in place (rule 1).
+//!   What comes from elsewhere goes through [`receive`], which believes no digest it is told.
 //! - One reader: [`Store::open_object`].
 //! - Publishing needs a [`store::Publishing`] token: the shared store lock, held
 //!   from the first look for an existing object to the commit of the manifest
 //!   rows that name it (rule 15), so that a sweep never takes one away between.
 //! - Nothing is synced here: one syncfs at a durable point replaces an fsync per file.
 
+pub mod copy;
 pub mod digest;
 pub mod format;
 pub mod publish;
+pub mod receive;
 pub mod sparse;
 pub mod store;
 

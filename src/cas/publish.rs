@@ -13,6 +13,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::copy::{copy, write_all};
 use super::digest::Digest;
 use super::sparse;
 use super::store::{Publishing, Store};
@@ -148,13 +149,13 @@ impl Store {
             .with_hint("the object was damaged after it was stored; move it away and run the command again")
     }
 
-    fn temporary(&self) -> Result<OwnedFd> {
+    pub(super) fn temporary(&self) -> Result<OwnedFd> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         rustix::fs::openat(self.objects(), ".", flags, Mode::from_raw_mode(0o444))
             .context("make a temporary object in", self.objects_path())
     }
 
-    fn link_temporary(&self, file: &OwnedFd, digest: &Digest, size: u64) -> Result<bool> {
+    pub(super) fn link_temporary(&self, file: &OwnedFd, digest: &Digest, size: u64) -> Result<bool> {
         self.name_object(digest, size, |objects, object| link_unnamed(file.as_fd(), objects, object))
     }
 
@@ -207,68 +208,8 @@ fn read_small(fd: BorrowedFd<'_>, size: u64) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// Copies by reflink where the filesystem can, else extent by extent, so that holes
-/// stay holes. Returns the size of the copy.
-fn copy(source: BorrowedFd<'_>, target: &OwnedFd, size: u64, blocks: u64) -> Result<u64, Errno> {
-    if rustix::fs::ioctl_ficlone(target, source).is_ok() {
-        return Ok(rustix::fs::fstat(target)?.st_size as u64);
-    }
-    let whole = [(0, size)];
-    let extents = match sparse::hole_bytes(size, blocks) {
-        0 => whole.to_vec(),
-        _ => sparse::extents(source, size)?,
-    };
-    rustix::fs::ftruncate(target, size)?;
-    for (start, end) in extents {
-        copy_range(source, target, start, end)?;
-    }
-    Ok(size)
-}
-
-fn copy_range(source: BorrowedFd<'_>, target: &OwnedFd, start: u64, end: u64) -> Result<(), Errno> {
-    let (mut from, mut to) = (start, start);
-    while from < end {
-        let length = (end - from).min(1 << 30) as usize;
-        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), length) {
-            Ok(0) => break, // the source shrank: the rest stays zero
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                return read_write(source, target, from, end);
-            }
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
-fn read_write(source: BorrowedFd<'_>, target: &OwnedFd, mut at: u64, end: u64) -> Result<(), Errno> {
-    let mut buffer = vec![0u8; SMALL as usize];
-    while at < end {
-        let want = buffer.len().min((end - at) as usize);
-        let got = sparse::read_full(source, &mut buffer[..want], at)?;
-        if got == 0 {
-            break;
-        }
-        write_all(target, &buffer[..got], at)?;
-        at += got as u64;
-    }
-    Ok(())
-}
-
-fn write_all(fd: &OwnedFd, bytes: &[u8], at: u64) -> Result<(), Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::pwrite(fd, &bytes[done..], at + done as u64) {
-            Ok(length) => done += length,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
-}
-
 /// Hashes a file that nobody writes to: one of ours.
-fn hash(fd: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<Digest, Errno> {
+pub(super) fn hash(fd: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<Digest, Errno> {
     if sparse {
         return sparse::digest(fd, size);
     }

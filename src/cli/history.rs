@@ -135,3 +135,59 @@ pub struct Undo {
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,
 }
+
+/// Carry a state to another store, as one file.
+#[derive(Debug, Args)]
+pub struct Bundle {
+    #[command(subcommand)]
+    pub action: BundleAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BundleAction {
+    /// Write a state, with every file in it, to a file.
+    Create {
+        /// The file; `-`: standard output.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The state: a snapshot, a workspace, NAME~2, host, @N (after run N), or the
+        /// beginning of a digest.
+        #[arg(value_name = "ROOT", default_value = "main")]
+        root: String,
+    },
+    /// Take a bundle in, as a snapshot of the project; no workspace changes.
+    ///
+    /// Every content is checked against its digest. `vrift restore NAME` brings the state into
+    /// the workspace.
+    Load {
+        /// The file; `-`: standard input.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The snapshot's name (else the one it was made from, where that is free).
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+/// Write a state out as a directory, or as a tar archive.
+///
+/// Modes, times to the nanosecond, xattrs, ACLs and hard links are as in the workspace; owner
+/// and group are the caller's. The directory must not be there yet, or be empty.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The state: a snapshot, a workspace, NAME~2, host, @N (after run N), or the
+    /// beginning of a digest.
+    #[arg(value_name = "ROOT")]
+    pub root: String,
+    /// The directory; with --tar the archive, `-`: standard output.
+    #[arg(value_name = "DEST")]
+    pub dest: PathBuf,
+    /// Write a tar archive (POSIX.1-2001) instead of a directory.
+    #[arg(long)]
+    pub tar: bool,
+    /// The workspace that `@N` and `host` are about.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+}

@@ -73,6 +73,8 @@ pub enum Verb {
     Snapshot(Snapshot),
     Restore(Restore),
     Undo(Undo),
+    Export(Export),
+    Bundle(Bundle),
     Runs(Runs),
     Stop(Stop),
     Recover(Recover),

@@ -2,6 +2,7 @@
 
 pub mod allow;
 pub mod bar;
+pub mod bundle;
 pub mod commit;
 pub mod completions;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod doctor;
 pub mod enter;
 pub mod events;
 pub mod exec;
+pub mod export;
 pub mod log;
 pub mod man;
 pub mod patch;
@@ -66,6 +68,8 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),
         Some(Verb::Restore(args)) => restore::run(&cli.global, &args, printer),
         Some(Verb::Undo(args)) => restore::undo(&cli.global, &args, printer),
+        Some(Verb::Export(args)) => export::run(&cli.global, &args, printer),
+        Some(Verb::Bundle(args)) => bundle::run(&cli.global, args, printer),
         Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),

@@ -147,8 +147,8 @@ fn paint(colour: bool, tone: Tone, text: &str) -> String {
 }
 
 /// `1 file`, `3 files`.
-pub fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+pub fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// How long ago, in its largest unit.

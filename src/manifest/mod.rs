@@ -24,6 +24,8 @@
 //! | [`edit`] | a root and a list of edits give a root |
 //! | [`diff`], [`compare`] | what differs between two roots; what a user is told of it |
 //! | [`merge`], `three_way`, [`lines`] | three roots give one, and conflicts; text by lines |
+//! | [`walk`] | a root's entries by path |
+//! | [`reach`] | everything that roots are made of, each thing once |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
 //! | [`workspace`], [`history`], [`snapshot`], [`roots`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
@@ -49,6 +51,7 @@ pub mod merge;
 #[cfg(test)]
 mod model;
 pub mod node;
+pub mod reach;
 pub mod roots;
 pub mod run;
 pub mod schema;
@@ -56,6 +59,7 @@ pub mod snapshot;
 pub mod stamp;
 pub mod store;
 mod three_way;
+pub mod walk;
 pub mod workspace;
 
 pub use db::Manifest;

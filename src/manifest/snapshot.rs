@@ -12,7 +12,7 @@ use crate::error::{Error, Result, quoted};
 pub struct Snapshot {
     pub id: i64,
     pub name: String,
-    /// The workspace it was made in, by the name it had.
+    /// The workspace it was made in, by the name it had; empty: it came in a bundle.
     pub workspace: String,
     pub root: Digest,
     /// The snapshot before it in its line.
@@ -36,29 +36,42 @@ impl Manifest {
         name: Option<&str>,
         message: &str,
     ) -> Result<Snapshot> {
+        let conflicts = self.conflict_count(workspace.id)?;
+        let snapshot =
+            self.insert_snapshot((name, message), &workspace.name, root, workspace.snapshot, conflicts)?;
+        let done = self
+            .connection()
+            .execute("UPDATE workspace SET snapshot = ?1 WHERE id = ?2", (snapshot.id, workspace.id));
+        self.doing("write a workspace to", done)?;
+        Ok(snapshot)
+    }
+
+    /// The same for a root that came from elsewhere: in no workspace's line. Inside a
+    /// transaction.
+    pub fn add_loaded_snapshot(&self, root: &Digest, name: Option<&str>, message: &str) -> Result<Snapshot> {
+        self.insert_snapshot((name, message), "", root, None, 0)
+    }
+
+    fn insert_snapshot(
+        &self,
+        (name, message): (Option<&str>, &str),
+        workspace: &str,
+        root: &Digest,
+        parent: Option<i64>,
+        conflicts: u64,
+    ) -> Result<Snapshot> {
         let name = match name {
             Some(name) => self.free_name(name)?,
             None => self.next_name()?,
         };
-        let conflicts = self.conflict_count(workspace.id)?;
+        let conflicts = i64::try_from(conflicts).unwrap_or(i64::MAX);
         let done = self.connection().execute(
             "INSERT INTO snapshot(name, workspace, root, parent, message, conflicts, at)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (
-                &name,
-                &workspace.name,
-                root.as_bytes(),
-                workspace.snapshot,
-                message,
-                i64::try_from(conflicts).unwrap_or(i64::MAX),
-                now(),
-            ),
+            (&name, workspace, root.as_bytes(), parent, message, conflicts, now()),
         );
         self.doing("write a snapshot to", done)?;
         let id = self.connection().last_insert_rowid();
-        let done =
-            self.connection().execute("UPDATE workspace SET snapshot = ?1 WHERE id = ?2", (id, workspace.id));
-        self.doing("write a workspace to", done)?;
         self.snapshot_by_id(id)?.ok_or_else(|| Error::corrupt("a snapshot vanished while it was made"))
     }
 

@@ -37,6 +37,15 @@ pub enum From {
     Upper,
 }
 
+/// Who reads the attributes that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The host: they are as recorded.
+    Host,
+    /// overlayfs, in a lower or upper: in its escape.
+    Overlay,
+}
+
 /// What overlayfs says of a file of its own, by its attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
@@ -77,13 +86,13 @@ pub fn read_marked(fd: impl AsFd, from: From) -> Result<(Xattrs, Marks), Errno> 
     Ok((xattrs, marks))
 }
 
-/// Writes recorded attributes to a file of a lower. Returns how many this filesystem or
+/// Writes recorded attributes to a file. Returns how many this filesystem or
 /// namespace cannot hold: too long a name or value, or an ACL that names a user
 /// who is not mapped.
-pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<u64, Errno> {
+pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs, to: To) -> Result<u64, Errno> {
     let mut left_out = 0;
     for (name, value) in xattrs {
-        let Ok(name) = CString::new(rendered(name)) else { return Err(Errno::INVAL) };
+        let Ok(name) = CString::new(to.named(name)) else { return Err(Errno::INVAL) };
         match xattr::set(&fd, &name, value) {
             Ok(()) => {}
             Err(Errno::RANGE | Errno::TOOBIG | Errno::OPNOTSUPP) => left_out += 1,
@@ -96,16 +105,16 @@ pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<u64, Errno> {
     Ok(left_out)
 }
 
-/// Makes the attributes of a directory in a lower those recorded: removes others.
-pub(super) fn replace_xattrs(fd: impl AsFd, xattrs: &Xattrs) -> Result<u64, Errno> {
+/// Makes the attributes of a directory those recorded: removes others.
+pub(super) fn replace_xattrs(fd: impl AsFd, xattrs: &Xattrs, to: To) -> Result<u64, Errno> {
     for name in xattr::list(&fd)? {
         let bytes = name.to_bytes();
         let ours = bytes.starts_with(USER) || is_acl(bytes);
-        if ours && !xattrs.iter().any(|(wanted, _)| rendered(wanted) == bytes) {
+        if ours && !xattrs.iter().any(|(wanted, _)| to.named(wanted) == bytes) {
             xattr::remove(&fd, &name)?;
         }
     }
-    write_xattrs(fd, xattrs)
+    write_xattrs(fd, xattrs, to)
 }
 
 pub(super) fn is_acl(name: &[u8]) -> bool {
@@ -121,6 +130,15 @@ pub fn recorded(name: &[u8], from: From) -> Option<Vec<u8>> {
         From::Upper if name.starts_with(OWN) => None,
         _ if name.starts_with(USER) || is_acl(name) => Some(name.to_vec()),
         _ => None,
+    }
+}
+
+impl To {
+    fn named(self, name: &[u8]) -> Vec<u8> {
+        match self {
+            To::Host => name.to_vec(),
+            To::Overlay => rendered(name),
+        }
     }
 }
 
@@ -179,12 +197,12 @@ mod tests {
         let fd = std::fs::File::open(dir.path()).unwrap();
         let me = rustix::process::geteuid().as_raw();
         let acl = |user| vec![(ACCESS.to_vec(), acl_naming(user))];
-        let here = write_xattrs(&fd, &acl(me + 1)).unwrap();
+        let here = write_xattrs(&fd, &acl(me + 1), To::Overlay).unwrap();
         if here == 1 {
             return crate::os::skip("ACLs", "the filesystem has none");
         }
         let inside = in_namespaces("test", Namespaces::User, || {
-            let left_out = [me + 1, me].map(|user| write_xattrs(&fd, &acl(user)).unwrap());
+            let left_out = [me + 1, me].map(|user| write_xattrs(&fd, &acl(user), To::Overlay).unwrap());
             Ok((left_out, read_xattrs(&fd, From::Host).unwrap()))
         });
         match inside {

@@ -13,8 +13,10 @@
 //! and `session.json`.
 
 pub mod base;
+pub mod bundle;
 pub mod checkpoint;
 pub mod environment;
+pub mod export;
 pub mod inside;
 pub mod leave;
 pub mod live;

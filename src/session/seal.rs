@@ -4,6 +4,7 @@
 //! its own that is synced: a snapshot that is listed is whole (rule 17).
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 
@@ -12,6 +13,7 @@ use super::open::{leftovers, live};
 use super::project::Project;
 use super::sync::{self, Report};
 use super::take_in::Taken;
+use crate::cas::Store;
 use crate::error::{Context, Error, Result};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::workspace::{MAIN, Workspace};
@@ -44,17 +46,14 @@ pub fn commit(mut project: Project, wanted: &Wanted<'_>, meter: &Meter) -> Resul
     if let Some(name) = wanted.name {
         project.manifest.free_name(name)?; // before the work, not after it
     }
-    // opened first: an error of writing that came after is seen by this descriptor (syncfs(2))
-    let store = store(&project)?;
+    let durable = Durable::begin(&project.store)?;
     let checkpointed;
     (project, checkpointed) = checkpoint(project, workspace.id)?;
     let mut synced = None;
     if checkpointed.is_none() {
         (project, synced) = bring_in(project, &workspace, wanted, meter)?;
     }
-    rustix::fs::syncfs(&store).context("write out", project.store.root()).map_err(|error| {
-        error.with_hint("nothing was sealed; the disk may be failing or full: the system's log says more")
-    })?;
+    durable.write_out()?;
     let (snapshot, unchanged) = project.manifest.durable(|manifest| {
         let now = manifest.known_workspace(wanted.workspace)?;
         let head = now.head.ok_or_else(|| {
@@ -86,8 +85,24 @@ fn bring_in(
     Ok((project, Some(report)))
 }
 
-fn store(project: &Project) -> Result<OwnedFd> {
-    let root = project.store.root();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(root, flags, Mode::empty()).context("open", root)
+/// What makes everything written to a store durable, at the cost of one syncfs.
+pub struct Durable {
+    store: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Durable {
+    /// Before the writing: an error of writing that comes after is seen (syncfs(2)).
+    pub fn begin(store: &Store) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(store.root(), flags, Mode::empty()).context("open", store.root())?;
+        Ok(Self { store: store.root().to_path_buf(), fd })
+    }
+
+    /// After it, and before the row that names what was written.
+    pub fn write_out(self) -> Result<()> {
+        rustix::fs::syncfs(&self.fd).context("write out", &self.store).map_err(|error| {
+            error.with_hint("nothing was sealed; the disk may be failing or full: the system's log says more")
+        })
+    }
 }

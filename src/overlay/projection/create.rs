@@ -16,7 +16,7 @@ use crate::os::cursor::{Cursor, c_name, split};
 use crate::os::dir::Dir;
 use crate::os::remove::remove_at;
 use crate::os::xattr;
-use crate::overlay::escape;
+use crate::overlay::escape::{self, To};
 use crate::overlay::projection::leaf::{Maker, Place, times};
 use crate::overlay::projection::{Projection, Rendered};
 
@@ -69,7 +69,7 @@ pub fn create(
     let mut left_out = maker.xattrs_left_out.load(Ordering::Relaxed);
     let count = dirs.len() as u64;
     for (path, meta) in dirs.into_iter().rev() {
-        left_out += settle(&mut cursor, into, &path, &meta)?;
+        left_out += settle(&mut cursor, (into, projection.read_by()), &path, &meta)?;
     }
     Ok(Rendered { files: files + linked_names, dirs: count, xattrs_left_out: left_out })
 }
@@ -189,7 +189,7 @@ fn link(cursor: &mut Cursor, into: Into, linked: Vec<(Vec<u8>, Entry)>, maker: &
 
 /// Gives a directory its attributes, mode and times. Its mode last but the times, and by
 /// descriptor, so that the way back up stays open.
-fn settle(cursor: &mut Cursor, into: Into, path: &[u8], meta: &Meta) -> Result<u64> {
+fn settle(cursor: &mut Cursor, how: (Into, To), path: &[u8], meta: &Meta) -> Result<u64> {
     let child;
     let dir = match split(path) {
         None => {
@@ -202,15 +202,15 @@ fn settle(cursor: &mut Cursor, into: Into, path: &[u8], meta: &Meta) -> Result<u
             &child
         }
     };
-    dress(dir, into, meta)
+    dress(dir, how, meta)
 }
 
 /// Gives an open directory its attributes, mode and times.
-pub fn dress(dir: &Dir, into: Into, meta: &Meta) -> Result<u64> {
+pub fn dress(dir: &Dir, (into, to): (Into, To), meta: &Meta) -> Result<u64> {
     let left_out = match into {
         Into::Nothing if meta.xattrs.is_empty() => Ok(0),
-        Into::Nothing => escape::write_xattrs(dir, &meta.xattrs),
-        Into::Tree => escape::replace_xattrs(dir, &meta.xattrs),
+        Into::Nothing => escape::write_xattrs(dir, &meta.xattrs, to),
+        Into::Tree => escape::replace_xattrs(dir, &meta.xattrs, to),
     };
     let left_out = left_out.context("set attributes of", dir.path())?;
     fchmod(dir, Mode::from_raw_mode(meta.mode.into())).context("set the mode of", dir.path())?;

@@ -85,7 +85,7 @@ impl Maker<'_> {
             if place.inherits {
                 disinherit(&fd, meta)?;
             }
-            let left_out = escape::write_xattrs(&fd, &meta.xattrs)?;
+            let left_out = escape::write_xattrs(&fd, &meta.xattrs, self.projection.read_by())?;
             self.xattrs_left_out.fetch_add(left_out, Ordering::Relaxed);
             fchmod(&fd, Mode::from_raw_mode(meta.mode.into()))?;
             rustix::fs::futimens(&fd, &times(meta.mtime))

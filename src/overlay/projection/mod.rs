@@ -9,11 +9,11 @@
 //! A name appears in a lower only when what it names is complete, and no temporary
 //! name ever does (rules 9, 12). Not synced: durability is the caller's.
 
+mod copy;
 mod create;
 mod fold;
 mod leaf;
 mod stub;
-mod walk;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -21,6 +21,7 @@ use std::path::Path;
 use rustix::fs::{Mode, mkdirat};
 use serde::{Deserialize, Serialize};
 
+pub use copy::Copy;
 pub use fold::{Folded, fold};
 pub use stub::Stub;
 
@@ -28,6 +29,7 @@ use crate::cas::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::manifest::node::{Entry, Meta};
 use crate::manifest::store::Trees;
+use crate::manifest::walk::Walk;
 use crate::os::dir::Dir;
 use crate::overlay::escape;
 
@@ -35,6 +37,11 @@ use crate::overlay::escape;
 pub trait Projection: Sync {
     /// As `--projection` and `doctor` call it.
     fn name(&self) -> &'static str;
+
+    /// Who reads the attributes of what is made.
+    fn read_by(&self) -> escape::To {
+        escape::To::Overlay
+    }
 
     /// A file for a regular-file entry, complete but for its name: content, attributes,
     /// size, mode and times. It is made on the filesystem of `dir`, the directory that
@@ -83,16 +90,22 @@ pub fn render(
     projection: &dyn Projection,
 ) -> Result<Rendered> {
     mkdirat(rustix::fs::CWD, dest, Mode::RWXU).context("make directory", dest)?;
+    fill(trees, root, dest, projection)
+}
+
+/// The same in an empty directory that is there.
+pub fn fill(trees: &dyn Trees, root: &Digest, dest: &Path, projection: &dyn Projection) -> Result<Rendered> {
     let top = Dir::open(dest)?;
-    // a default ACL of the store's directory would be inherited by every file
-    escape::replace_xattrs(&top, &Vec::new()).context("remove attributes of", dest)?;
-    let made = create::create(top, create::Into::Nothing, walk::Walk::new(trees, root)?, projection)?;
-    Ok(made)
+    // a default ACL of what is above would be inherited by every file
+    escape::replace_xattrs(&top, &Vec::new(), projection.read_by()).context("remove attributes of", dest)?;
+    let items = Walk::new(trees, root)?
+        .map(|step| step.map(|(path, entry)| create::Item { path, entry, must_be_there: false }));
+    create::create(top, create::Into::Nothing, items, projection)
 }
 
 /// Gives a directory the attributes (others are removed), mode and times of `meta`: for the
 /// root of a fresh upper, which a view shows as its own. Returns how many attributes
 /// cannot be held.
 pub fn dress(dir: &Path, meta: &Meta) -> Result<u64> {
-    create::dress(&Dir::open(dir)?, create::Into::Tree, meta)
+    create::dress(&Dir::open(dir)?, (create::Into::Tree, escape::To::Overlay), meta)
 }

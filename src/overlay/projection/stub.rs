@@ -72,7 +72,7 @@ impl Stub {
                 format!("/{}", content.digest.object_path()).as_bytes(),
             )?;
         }
-        let xattrs_left_out = escape::write_xattrs(&fd, &meta.xattrs)?;
+        let xattrs_left_out = escape::write_xattrs(&fd, &meta.xattrs, escape::To::Overlay)?;
         let has_acl = meta.xattrs.iter().any(|(name, _)| escape::is_acl(name));
         if has_acl || first.bits() & !self.umask != mode.bits() {
             fchmod(&fd, mode)?;

@@ -158,7 +158,7 @@ fn lookup_dir(project: &Project, head: &Digest, path: &[u8]) -> Result<Option<Me
 
 fn give(place: &Path, Meta { mode, mtime, xattrs }: &Meta) -> Result<()> {
     let dir = Dir::open(place)?;
-    escape::write_xattrs(&dir, xattrs).context("set xattrs of", place)?;
+    escape::write_xattrs(&dir, xattrs, escape::To::Overlay).context("set xattrs of", place)?;
     let time = Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::futimens(&dir, &times).context("set times of", place)?;

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::manifest::dir::{read_dir, read_root};
 use crate::manifest::node::{Entry, Kind};
 use crate::manifest::store::Trees;
-use crate::overlay::projection::create::Item;
 
+/// The way through a root; the root itself comes first, with the empty path.
 pub struct Walk<'a> {
     trees: &'a dyn Trees,
     /// Directories not read yet, the next one last.
@@ -34,15 +34,15 @@ impl<'a> Walk<'a> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Result<Item>;
+    type Item = Result<(Vec<u8>, Entry)>;
 
-    fn next(&mut self) -> Option<Result<Item>> {
+    fn next(&mut self) -> Option<Self::Item> {
         if let Some(entry) = self.leaves.next() {
-            return Some(Ok(Item { path: joined(&self.path, &entry.name), entry, must_be_there: false }));
+            return Some(Ok((joined(&self.path, &entry.name), entry)));
         }
         let (path, entry) = self.dirs.pop()?;
         let read = entry.tree().map_or(Ok(()), |tree| self.enter(path.clone(), &tree));
-        Some(read.map(|()| Item { path, entry, must_be_there: false }))
+        Some(read.map(|()| (path, entry)))
     }
 }
 

@@ -1,0 +1,32 @@
+//! `vrift export`: a state as a directory or an archive.
+
+use super::bundle::into_file;
+use super::printer::{Printer, counted};
+use super::{Status, bar};
+use crate::cli::{Export, Global};
+use crate::error::Result;
+use crate::manifest::roots::resolve;
+use crate::session::export;
+
+pub fn run(global: &Global, args: &Export, printer: &Printer) -> Result<Status> {
+    let project = super::known_project(global)?;
+    let workspace = project.manifest.known_workspace(&args.workspace)?;
+    let root = resolve(&project.manifest, &workspace, &args.root)?;
+    if args.tar {
+        let count = into_file(&args.dest, |to| {
+            bar::with(printer, "exporting", |meter| export::tar(&project, &root, to, &args.dest, meter))
+        })?;
+        printer.say(&counted(count, "name"));
+        return Ok(0);
+    }
+    let made =
+        bar::with(printer, "exporting", |meter| export::directory(&project, &root, &args.dest, meter))?;
+    if made.xattrs_left_out > 0 {
+        printer.warn(&format!(
+            "{} cannot be held by this filesystem",
+            counted(made.xattrs_left_out, "extended attribute")
+        ));
+    }
+    printer.say(&format!("{} in {}", counted(made.files, "file"), args.dest.display()));
+    Ok(0)
+}

@@ -1,0 +1,61 @@
+//! Real files: each a reflink or a copy of its object.
+//!
+//! For a directory of the host (`export`), whose attributes are as recorded. An empty file
+//! has no object.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{Mode, OFlags, fchmod, fstat, futimens};
+
+use crate::cas::Store;
+use crate::cas::copy::copy;
+use crate::error::{Context, Error, Result};
+use crate::manifest::node::Entry;
+use crate::os::cursor::c_name;
+use crate::os::dir::Dir;
+use crate::overlay::escape;
+use crate::overlay::projection::leaf::times;
+use crate::overlay::projection::{Made, Projection};
+use crate::progress::Meter;
+
+/// Makes copies.
+pub struct Copy<'a> {
+    pub store: &'a Store,
+    pub meter: &'a Meter,
+}
+
+impl Projection for Copy<'_> {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn read_by(&self) -> escape::To {
+        escape::To::Host
+    }
+
+    fn make_file(&self, dir: &Dir, entry: &Entry) -> Result<Made> {
+        let shown = c_name(&entry.name).map_or_else(|_| dir.path().to_path_buf(), |name| dir.join(&name));
+        let content = entry.content().ok_or_else(|| Error::failure("only a regular file can be a copy"))?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(dir, c".", flags, Mode::RUSR | Mode::WUSR).context("make", &shown)?;
+        if content.size > 0 {
+            let object = self.store.open_object(&content.digest)?;
+            let stat = fstat(&object).context("read the object of", &shown)?;
+            if stat.st_size as u64 != content.size {
+                return Err(Error::corrupt(format!("object {} has another size", content.digest))
+                    .with_hint("the store is damaged: this file cannot be written out"));
+            }
+            copy(object.as_fd(), &fd, content.size, stat.st_blocks as u64).context("write", &shown)?;
+        }
+        let meta = &entry.meta;
+        let finish = || {
+            let left_out = escape::write_xattrs(&fd, &meta.xattrs, self.read_by())?;
+            fchmod(&fd, Mode::from_raw_mode(meta.mode.into()))?;
+            futimens(&fd, &times(meta.mtime))?;
+            Ok::<_, rustix::io::Errno>(left_out)
+        };
+        let xattrs_left_out = finish().context("set the metadata of", &shown)?;
+        self.meter.file(content.size);
+        Ok(Made { fd, xattrs_left_out })
+    }
+}

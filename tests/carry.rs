@@ -1,0 +1,157 @@
+//! States leave the store and come into another: export, tar, bundle.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+use support::{World, listing};
+
+/// A project with a name of every kind, and odd ones.
+fn every_kind() -> World {
+    let world = World::new();
+    let script = r#"
+        set -e
+        long=$(printf 'n%.0s' $(seq 200))
+        mkdir -p "a/$long" empty closed 'sp ace'
+        printf 'x' > "a/$long/$long"
+        ln a/$long/$long linked; ln linked a/again
+        : > nothing
+        ln -s "$long/$long" long-link; ln -s ../outside link
+        mkfifo pipe
+        printf '\001\002' > bin; chmod 4755 bin; chmod 600 'sp ace'/../linked
+        printf 'one\ntwo\n' > 'sp ace/new
+line'
+        touch -d '1969-12-31 23:59:58.25 UTC' nothing
+        touch -h -d '2001-02-03 04:05:06.789012345 UTC' link
+        printf 'deep' > closed/f; chmod 444 closed/f; touch -d '2020-01-01 00:00:00.1' closed; chmod 555 closed
+    "#;
+    assert!(world.command("sh").args(["-c", script]).status().unwrap().success());
+    std::fs::write(world.project.join(OsStr::from_bytes(b"bad\xff")), "bytes").unwrap();
+    let set = |name: &str, value: &str| {
+        let mut command = world.command("setfattr");
+        assert!(command.args(["-n", name, "-v", value, "bin"]).status().unwrap().success());
+    };
+    set("user.kind", "binary");
+    set("user.overlay.redirect", "/not/a/stub");
+    world
+}
+
+fn xattrs(path: &Path) -> String {
+    let output = Command::new("getfattr").args(["-d", "-m", "-", "--absolute-names"]).arg(path).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    text.lines().skip(1).collect::<Vec<_>>().join("\n")
+}
+
+/// Closed directories can be removed with the world.
+fn open_up(top: &Path) {
+    Command::new("chmod").args(["-R", "u+rwX"]).arg(top).status().unwrap();
+}
+
+#[track_caller]
+fn same(one: &Path, other: &Path) {
+    let (one_list, other_list) = (listing(one), listing(other));
+    for (a, b) in one_list.iter().zip(&other_list) {
+        assert_eq!(a, b);
+    }
+    assert_eq!(one_list.len(), other_list.len());
+    assert_eq!(xattrs(&one.join("bin")), xattrs(&other.join("bin")));
+    assert!(xattrs(&one.join("bin")).contains("user.overlay.redirect"));
+}
+
+#[test]
+fn an_exported_directory_is_as_the_root() {
+    let world = every_kind();
+    world.run(["sync"]).ok();
+    let dest = world.path().join("out");
+    world.run(["export", "main", dest.to_str().unwrap()]).ok();
+    same(&world.project, &dest);
+    // an empty directory may be there, any other is refused and left as it is
+    let empty = world.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    world.run([OsStr::new("export"), OsStr::new("host"), empty.as_os_str()]).ok();
+    same(&world.project, &empty);
+    let before = listing(&dest);
+    let error = world.run(["export", "main", dest.to_str().unwrap()]).fails(1);
+    assert!(error.contains("not empty"), "{error}");
+    assert_eq!(listing(&dest), before);
+    let error = world.run(["export", "main", "/proc/none/x"]).fails(1);
+    assert!(error.contains("/proc/none/x"), "{error}");
+    [&dest, &empty, &world.project].into_iter().for_each(|top| open_up(top));
+}
+
+#[test]
+fn a_tar_archive_unpacks_to_the_root() {
+    let world = every_kind();
+    world.run(["commit", "v1"]).ok();
+    let (archive, dest) = (world.path().join("v1.tar"), world.path().join("out"));
+    world.run(["export", "--tar", "v1", archive.to_str().unwrap()]).ok();
+    let piped = world.run(["export", "--tar", "v1", "-"]);
+    assert_eq!(piped.0.stdout, std::fs::read(&archive).unwrap());
+    std::fs::create_dir(&dest).unwrap();
+    let mut tar = world.command("tar");
+    tar.args(["--xattrs", "--xattrs-include=*", "-xpf"]).arg(&archive).arg("-C").arg(&dest);
+    let unpacked = tar.output().unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    same(&world.project, &dest);
+    // a file that cannot be written leaves nothing behind
+    world.run(["export", "--tar", "v1", dest.to_str().unwrap()]).fails(1);
+    assert_eq!(std::fs::read_dir(world.path()).unwrap().flatten().filter(|e| e.path().is_file()).count(), 1);
+    [&dest, &world.project].into_iter().for_each(|top| open_up(top));
+}
+
+#[test]
+fn a_bundle_carries_a_snapshot_to_another_store() {
+    needs_sessions!();
+    let (here, there) = (every_kind(), World::new());
+    here.run(["commit", "-m", "all of it", "v1"]).ok();
+    let file = here.path().join("v1.bundle");
+    here.run(["bundle", "create", file.to_str().unwrap(), "v1"]).ok();
+    there.write("other", "stays");
+    there.run(["bundle", "load", file.to_str().unwrap()]).ok();
+    let dest = there.path().join("out");
+    there.run(["export", "v1", dest.to_str().unwrap()]).ok();
+    same(&here.project, &dest);
+    assert_eq!(there.sh("cat other; test -e bin || echo not yet").ok(), "staysnot yet\n");
+    there.run(["restore", "v1"]).ok();
+    there.sh("test ! -e other && cmp a/again linked && test -u bin").ok();
+    // again: it is there already, under its name; another name is another snapshot
+    there.run(["bundle", "load", file.to_str().unwrap()]).ok();
+    there.run(["bundle", "load", file.to_str().unwrap(), "v2"]).ok();
+    let list = there.run(["snapshot", "list"]).ok();
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert!(list.contains("all of it"), "{list}");
+    there.run(["bundle", "load", file.to_str().unwrap(), "main"]).fails(1);
+    [&dest, &here.project].into_iter().for_each(|top| open_up(top));
+}
+
+#[test]
+fn a_damaged_bundle_is_refused_whole() {
+    let (here, there) = (World::new(), World::new());
+    for n in 0..20 {
+        here.write(&format!("d{n}/f"), format!("content {n}\n").repeat(50));
+    }
+    here.run(["sync"]).ok();
+    let file = here.path().join("b");
+    here.run(["bundle", "create", file.to_str().unwrap()]).ok();
+    let whole = std::fs::read(&file).unwrap();
+    let attempt = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        there.run(["bundle", "load", file.to_str().unwrap()])
+    };
+    for part in 0..24 {
+        let at = part * whole.len() / 24;
+        let error = attempt(&whole[..at]).fails(1);
+        assert!(error.contains("bundle") && error.contains("hint"), "cut at {at}: {error}");
+        let mut bent = whole.clone();
+        bent[at] ^= 0x20;
+        attempt(&bent).fails(1);
+    }
+    assert!(!there.run(["snapshot", "list"]).stdout().contains("main"));
+    assert_eq!(there.run(["snapshot", "list"]).stdout(), "");
+    attempt(&whole).ok();
+    // `main` is a workspace there: the snapshot gets a name of its own
+    assert!(there.run(["snapshot", "list"]).ok().starts_with("s1"));
+}
