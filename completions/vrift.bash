@@ -407,7 +407,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__doctor)
-            opts="-C -q -v -h --json --store --config --color --quiet --verbose --help"
+            opts="-C -q -v -h --fix --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -367,6 +367,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l config -d 'Set a 
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l fix -d 'Print the commands that would change what is missing; none is run'
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand doctor" -s v -l verbose -d 'Say more'

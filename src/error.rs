@@ -30,7 +30,7 @@ pub enum Kind {
 }
 
 /// A failure, ready to be shown.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     kind: Kind,
     operation: String,

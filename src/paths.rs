@@ -19,8 +19,10 @@ pub fn store(flag: Option<&Path>) -> Result<PathBuf> {
             },
         },
     };
-    let absolute = std::path::absolute(&chosen).context("resolve the store's path", &chosen)?;
-    resolve_existing(&absolute)
+    let absolute = std::path::absolute(&chosen).context("resolve the store's path", &chosen);
+    absolute
+        .and_then(|absolute| resolve_existing(&absolute))
+        .map_err(|error| error.with_hint("choose another place for the store: --store DIR or VRIFT_STORE"))
 }
 
 fn data_home() -> Result<PathBuf> {

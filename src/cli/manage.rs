@@ -13,6 +13,9 @@ use super::Json;
 pub struct Doctor {
     /// A path in a project; it need not exist.
     pub path: Option<PathBuf>,
+    /// Print the commands that would change what is missing; none is run.
+    #[arg(long, conflicts_with_all = ["path", "json"])]
+    pub fix: bool,
     #[command(flatten)]
     pub json: Json,
 }

@@ -34,6 +34,7 @@
 //! | `link`, `wire` | a launcher's connection to it |
 //! | `command`, `join`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
+//! | `probe` | what of all this is possible here |
 
 mod command;
 mod exec;
@@ -45,6 +46,7 @@ mod join;
 mod link;
 mod open;
 pub mod plan;
+pub mod probe;
 mod signals;
 mod survivors;
 mod sys;

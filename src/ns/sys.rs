@@ -58,6 +58,14 @@ pub fn fork_into(flags: libc::c_int) -> Result<Forked, Errno> {
     Ok(Forked::Parent { pid: pid as i32, pidfd })
 }
 
+/// The answer to a clone3(2) that asks for nothing, which no kernel grants.
+pub fn clone3_of_nothing() -> Errno {
+    // SAFETY: with size 0 the kernel does not look at the pointer: EINVAL where the call is there.
+    let answer =
+        check(unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<libc::clone_args>(), 0usize) });
+    answer.err().unwrap_or(Errno::INVAL)
+}
+
 /// A fork whose child is the *caller's parent's* child.
 pub fn fork_sibling() -> Result<Forked, Errno> {
     let flags = (libc::CLONE_PARENT | libc::SIGCHLD) as u64;

@@ -5,39 +5,23 @@ use std::io;
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::os::refusal::{Asked, Machine};
 use crate::overlay::mount::{self, MountFailure};
 
 use super::plan::{Plan, Step};
 use super::wire::Reply;
 use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS};
 
-const REFUSED: &str = "unprivileged user namespaces seem to be refused here. Debian: `sysctl -w \
-    kernel.unprivileged_userns_clone=1`; Ubuntu 23.10 and later: an AppArmor profile for vrift, or `sysctl -w \
-    kernel.apparmor_restrict_unprivileged_userns=0`; in a container: a seccomp profile that allows clone with \
-    namespace flags (`--security-opt seccomp=unconfined`); not possible in a chroot";
-const EXHAUSTED: &str =
-    "there are too many user namespaces: raise `sysctl user.max_user_namespaces` (0 forbids them)";
-const NESTED: &str =
-    "user namespaces are nested too deeply (32 levels), or `sysctl user.max_user_namespaces` is reached";
-
-/// What to do when namespaces are refused with this error.
-fn namespace_hint(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::PERM | Errno::ACCESS => Some(REFUSED),
-        Errno::NOSPC => Some(EXHAUSTED),
-        Errno::USERS => Some(NESTED),
-        Errno::INVAL => Some("this kernel was built without user namespaces (CONFIG_USER_NS)"),
-        _ => None,
-    }
+/// With the machine's reason for it.
+fn explained(error: Error, asked: Asked, errno: Errno) -> Error {
+    let hint = Machine::read().why(asked, errno.raw_os_error()).hint();
+    error.with_hint(hint)
 }
 
 /// The clone itself failed.
 pub(super) fn of_clone(errno: Errno) -> Error {
     let error = Error::io("make namespaces for", "the session", &errno.into());
-    match namespace_hint(errno) {
-        Some(hint) => error.with_hint(hint),
-        None => error,
-    }
+    explained(error, Asked::Session, errno)
 }
 
 /// A FAILED or WARNING message.
@@ -61,12 +45,13 @@ pub(super) fn of_reply(plan: &Plan, reply: &Reply) -> Error {
     let error = Error::io(operation, path, &cause);
     let error = if detail.is_empty() { error } else { with_detail(error, &detail) };
     // AppArmor lets the clone through and refuses the maps or the first mount
-    let early =
-        step == STEP_MAPS || plan.steps.get(step).is_some_and(|step| matches!(step, Step::SlaveMounts));
-    match namespace_hint(errno).filter(|_| early && matches!(errno, Errno::PERM | Errno::ACCESS)) {
-        Some(hint) => error.with_hint(hint),
-        None => error,
-    }
+    let asked = match (step, plan.steps.get(step)) {
+        (STEP_MAPS, _) => Asked::IdMaps,
+        (_, Some(Step::SlaveMounts)) => Asked::Mount,
+        (_, Some(Step::FreshProc)) => Asked::FreshProc,
+        _ => return error,
+    };
+    explained(error, asked, errno)
 }
 
 fn with_detail(error: Error, detail: &str) -> Error {
@@ -88,12 +73,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refused_clone_names_the_switches() {
-        let error = of_clone(Errno::PERM);
-        assert!(error.hint().unwrap().contains("kernel.unprivileged_userns_clone"));
-        assert!(error.hint().unwrap().contains("apparmor_restrict_unprivileged_userns"));
-        assert!(of_clone(Errno::NOSPC).hint().unwrap().contains("user.max_user_namespaces"));
-        assert!(of_clone(Errno::NOMEM).hint().is_none());
+    fn a_refused_clone_says_why_and_what_to_do() {
+        for errno in [Errno::PERM, Errno::NOSPC, Errno::USERS] {
+            let error = of_clone(errno);
+            assert_eq!(error.errno(), Some(errno.raw_os_error()));
+            assert!(error.hint().unwrap().contains("doctor"), "{error}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+use crate::os::refusal::{Asked, Machine};
 
 /// Which namespaces a child gets besides the user namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,26 +138,34 @@ fn enter(namespaces: Namespaces) -> Result<()> {
     };
     // SAFETY: neither flag is CLONE_FILES, so no descriptor changes its meaning.
     unsafe { rustix::thread::unshare_unsafe(flags) }
-        .context("make a user namespace", "")
-        .map_err(|error| error.with_hint(HINT))?;
+        .context("make namespaces for", "a child process")
+        .map_err(|error| explained(Asked::UserNamespace, error))?;
     // without this the gid map is refused (user_namespaces(7)); not there before 3.19
     let _ = std::fs::write("/proc/self/setgroups", "deny");
     for (file, map) in
         [("/proc/self/uid_map", format!("{uid} {uid} 1")), ("/proc/self/gid_map", format!("{gid} {gid} 1"))]
     {
-        std::fs::write(file, map).context("write", file).map_err(|error| error.with_hint(HINT))?;
+        std::fs::write(file, map).context("write", file).map_err(|error| explained(Asked::IdMaps, error))?;
     }
     if namespaces != Namespaces::User {
         let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        rustix::mount::mount_change(c"/", flags).context("make mounts slaves of", "/")?;
+        rustix::mount::mount_change(c"/", flags)
+            .context("make mounts slaves of", "/")
+            .map_err(|error| explained(Asked::Mount, error))?;
     }
     Ok(())
 }
 
-const HINT: &str = "user namespaces are refused here: see `vrift doctor`; on Ubuntu 23.10 and later \
-     AppArmor asks for a profile or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, \
-     on Debian before 11 `sysctl kernel.unprivileged_userns_clone=1`, \
-     and a container needs a seccomp profile that permits them";
+/// The kernel's reason, where the machine shows it.
+fn explained(asked: Asked, error: Error) -> Error {
+    match error.errno() {
+        Some(errno) => {
+            let hint = Machine::read().why(asked, errno).hint();
+            error.with_hint(hint)
+        }
+        None => error,
+    }
+}
 
 fn reap(child: Pid) -> Option<WaitStatus> {
     loop {

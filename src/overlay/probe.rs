@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::cas::digest::Digest;
@@ -25,6 +24,7 @@ use crate::os::mkdir;
 use crate::os::remove::remove_tree;
 use crate::os::userns::{Namespaces, in_namespaces};
 use crate::os::xattr;
+use crate::overlay::explain;
 use crate::overlay::mount::{Layers, OverlaySpec, shown_options};
 use crate::overlay::projection::{Projection, Stub};
 
@@ -33,16 +33,10 @@ use crate::overlay::projection::{Projection, Stub};
 pub struct Probe {
     /// The kernel and its boot this was found under.
     pub key: String,
-    /// By statfs(2): `ext4`, or the magic number in hex.
-    pub filesystem: String,
-    /// Files have `user.*` attributes.
-    pub user_xattr: bool,
-    /// O_TMPFILE and naming it work.
-    pub tmpfile: bool,
     /// A writable overlay of ordinary files works, or why not.
-    pub overlay: Result<(), String>,
+    pub overlay: Result<()>,
     /// Stubs are followed and copied up, or why not.
-    pub stub: Result<(), String>,
+    pub stub: Result<()>,
 }
 
 /// Where a store remembers its probe.
@@ -87,28 +81,28 @@ impl Probe {
 }
 
 fn try_all(scratch: &Path) -> Result<Probe> {
-    let dir = Dir::open(scratch)?;
-    let user_xattr = xattr::set(&dir, c"user.vrift", b"1").is_ok();
-    let tmpfile = unnamed(&dir).is_ok();
     let attempt = |stub: bool| {
-        let work = || if stub { with_stub(scratch) } else { plain(scratch) };
-        in_namespaces("try an overlay", Namespaces::UserAndMount, work).map_err(|error| error.to_string())
+        let work = || {
+            // an overlay without them can be mounted, and fails at the first deletion
+            xattr::set(&Dir::open(scratch)?, c"user.vrift", b"1")
+                .context("set a user attribute on", scratch)
+                .map_err(|error| error.with_hint(explain::PLACE))?;
+            if stub { with_stub(scratch) } else { plain(scratch) }
+        };
+        in_namespaces("try an overlay", Namespaces::UserAndMount, work)
     };
     let overlay = attempt(false);
     let stub = overlay.clone().and_then(|()| {
         for part in ["upper", "work"] {
             let path = scratch.join(part);
-            remove_tree(&path).and_then(|()| mkdir::private(&path)).map_err(|error| error.to_string())?;
+            remove_tree(&path).and_then(|()| mkdir::private(&path))?;
         }
-        attempt(true)
+        attempt(true).map_err(|error| match error.hint() {
+            Some(_) => error,
+            None => error.with_hint("stubs are followed rootless from Linux 6.16 on"),
+        })
     });
-    Ok(Probe { key: key(), filesystem: filesystem(scratch)?, user_xattr, tmpfile, overlay, stub })
-}
-
-fn unnamed(dir: &Dir) -> Result<(), rustix::io::Errno> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(dir, c".", flags, Mode::RUSR | Mode::WUSR)?;
-    link_unnamed(fd, dir, c"tmpfile")
+    Ok(Probe { key: key(), overlay, stub })
 }
 
 /// The check that `userxattr` is in force is the kernel's list of options, and a
@@ -175,26 +169,6 @@ fn mount(scratch: &Path, data: Option<CString>) -> Result<PathBuf> {
     let spec = OverlaySpec::new(base, layers, c"view".into());
     spec.mount().map_err(|failure| failure.error(&spec.target))?;
     Ok(scratch.join("view"))
-}
-
-fn filesystem(path: &Path) -> Result<String> {
-    let magic = rustix::fs::statfs(path).context("read the filesystem of", path)?.f_type;
-    // statfs(2)
-    let name = match magic {
-        0xef53 => "ext4",
-        0x5846_5342 => "xfs",
-        0x9123_683e => "btrfs",
-        0x0102_1994 => "tmpfs",
-        0x794c_7630 => "overlay",
-        0x6969 => "nfs",
-        0xf2f5_2010 => "f2fs",
-        0x2fc1_2fc1 => "zfs",
-        0xca45_1a4e => "bcachefs",
-        0x6573_5546 => "fuse",
-        0x0102_1997 => "9p",
-        other => return Ok(format!("{other:#x}")),
-    };
-    Ok(name.into())
 }
 
 fn key() -> String {

@@ -52,11 +52,12 @@ pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> 
     }
 }
 
-/// A base is made of stubs: this kernel and this store must show them.
-fn stubs_work(project: &Project) -> Result<()> {
+/// A base is made of stubs: this kernel and this store must show them. Asked before a first
+/// take-in too, so that nobody waits for one that is of no use.
+pub fn stubs_work(project: &Project) -> Result<()> {
     let Err(why) = Probe::cached(project.store.root())?.stub else { return Ok(()) };
-    let hint = "stubs are followed rootless from Linux 6.16 on: vrift doctor says more";
-    Err(Error::failure(format!("runs do not work here: {why}")).with_hint(hint))
+    let error = Error::failure(format!("runs do not work here: {why}"));
+    Err(error.with_hint(why.hint().unwrap_or("vrift doctor says more")))
 }
 
 /// Renders or folds, as the owner of everything in the tree (rule 4).

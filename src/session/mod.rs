@@ -32,3 +32,4 @@ pub mod shell;
 pub mod staging;
 pub mod sync;
 pub mod take_in;
+pub mod trial;

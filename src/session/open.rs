@@ -127,6 +127,9 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let (project, resumed, orphans) = leftovers(project, workspace, options.workspace)?;
     let mut report = None;
     let first = project.manifest.known_workspace(options.workspace)?.head.is_none();
+    if first {
+        base::stubs_work(&project)?;
+    }
     if options.sync || first {
         report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
     }

@@ -19,7 +19,7 @@ use crate::overlay::upper::{self, Found};
 /// A store with the odd things rendered as base/1, or the reason there can be none.
 pub fn odd_store() -> Result<Store, String> {
     let store = Store::new();
-    Probe::run(store.dir.path()).map_err(|error| error.to_string())?.stub?;
+    Probe::run(store.dir.path()).and_then(|probe| probe.stub).map_err(|error| error.to_string())?;
     let host = store.path("host");
     fs::create_dir(&host).unwrap();
     odd_things(&host);

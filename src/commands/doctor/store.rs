@@ -1,0 +1,143 @@
+//! The store's directory: whose it is, what its filesystem can do, what is left there.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::super::printer::size;
+use super::check::{Check, Verdict};
+use super::subject::Subject;
+use crate::cas::Store;
+use crate::error::{Error, quoted};
+use crate::manifest::Manifest;
+use crate::os::filesystem::{Abilities, Filesystem, Fit};
+
+/// Below this it is time to say so.
+const FEW_BYTES: u64 = 1 << 30;
+const FEW_INODES: u64 = 20_000;
+const ELSEWHERE: &str = "put the store on a local disk (ext4, xfs, btrfs) with --store DIR or VRIFT_STORE";
+
+pub fn checks(subject: &Subject) -> Vec<Check> {
+    let mut checks = vec![place(subject), format(&subject.root)];
+    checks.extend(space(subject));
+    checks.extend(abilities(subject));
+    checks.push(database(subject));
+    checks.extend(mounts(subject));
+    checks
+}
+
+fn place(subject: &Subject) -> Check {
+    let (root, place) = (&subject.root, &subject.place);
+    let shown = quoted(root.as_os_str());
+    let missing = if place == root { "" } else { " (made by the first run)" };
+    let (filesystem, stat) = match (Filesystem::of(place), place.metadata()) {
+        (Ok(filesystem), Ok(stat)) => (filesystem, stat),
+        (Err(error), _) => return Check::failed("store", &error, Verdict::Bad),
+        (_, Err(error)) => return Check::failed("store", &Error::io("stat", place, &error), Verdict::Bad),
+    };
+    let found = format!("{shown} on {}{missing}", filesystem.name);
+    if !stat.is_dir() {
+        return Check::lacking(
+            "store",
+            format!("{} is no directory", quoted(place.as_os_str())),
+            Verdict::Bad,
+        )
+        .hint("choose another with --store DIR or VRIFT_STORE");
+    }
+    let me = rustix::process::geteuid();
+    if place == root && stat.uid() != me.as_raw() {
+        let verdict = if me.is_root() { Verdict::Note } else { Verdict::Bad };
+        return Check::lacking("store", format!("{found}; it belongs to uid {}", stat.uid()), verdict)
+            .hint("a store is for one user: each user has their own");
+    }
+    if place == root && stat.permissions().mode() & 0o077 != 0 {
+        return Check::lacking("store", format!("{found}; others may enter it"), Verdict::Note)
+            .command(format!("chmod 700 {}", shell_word(root)));
+    }
+    match filesystem.fit {
+        Fit::Memory => {
+            Check::lacking("store", format!("{found}: all of it is gone after a reboot"), Verdict::Note)
+                .hint(ELSEWHERE)
+        }
+        Fit::Network | Fit::Overlay => Check::lacking("store", found, subject.severity()).hint(ELSEWHERE),
+        Fit::Local | Fit::Other => Check::good("store", found),
+    }
+}
+
+fn format(root: &Path) -> Check {
+    match Store::open(root) {
+        Ok(Some(_)) => Check::good("format", "known"),
+        Ok(None) => Check::good("format", "no store yet"),
+        Err(error) => Check::failed("format", &error, Verdict::Bad),
+    }
+}
+
+fn space(subject: &Subject) -> Option<Check> {
+    let filesystem = Filesystem::of(&subject.place).ok()?;
+    let inodes = filesystem.free_inodes.map(|free| format!(", {free} inodes")).unwrap_or_default();
+    let found = format!("{}{inodes} free", size(filesystem.free_bytes));
+    let few =
+        filesystem.free_bytes < FEW_BYTES || filesystem.free_inodes.is_some_and(|free| free < FEW_INODES);
+    let none = filesystem.free_bytes == 0 || filesystem.free_inodes == Some(0);
+    Some(match (none, few) {
+        (true, _) => Check::lacking("space", found, subject.severity()).hint(MORE_SPACE),
+        (_, true) => Check::lacking("space", found, Verdict::Note).hint(MORE_SPACE),
+        _ => Check::good("space", found),
+    })
+}
+
+const MORE_SPACE: &str = "free some there, or put the store on another disk: --store DIR or VRIFT_STORE; nothing is lost meanwhile";
+
+fn abilities(subject: &Subject) -> Vec<Check> {
+    let found = match subject.scratch("abilities").and_then(|scratch| Abilities::of(&scratch)) {
+        Ok(found) => found,
+        Err(error) => return vec![Check::failed("writing", &error, Verdict::Bad)],
+    };
+    let trials = [
+        ("user xattrs", found.xattrs),
+        ("unnamed files", found.unnamed),
+        ("locks", found.locks),
+        ("case", found.case),
+    ];
+    let check = |(name, outcome): (&'static str, Result<(), Error>)| match outcome {
+        Ok(()) => Check::good(name, "works"),
+        Err(error) => Check::failed(name, &error, subject.severity()).hint(ELSEWHERE),
+    };
+    let mut checks: Vec<Check> = trials.into_iter().map(check).collect();
+    let reflink = if found.reflink { "works" } else { "not there: what a checkpoint needs is copied" };
+    checks.push(Check::good("reflink", reflink));
+    checks
+}
+
+/// SQLite's log needs shared memory and locks that hold.
+fn database(subject: &Subject) -> Check {
+    let tried = subject.scratch("database").and_then(|scratch| {
+        let manifest = Manifest::open(&scratch)?;
+        manifest.set_meta("doctor", b"was here")?;
+        manifest.checkpoint_if_large(true)
+    });
+    match tried {
+        Ok(()) => Check::good("database", "works"),
+        Err(error) => Check::failed("database", &error, subject.severity()),
+    }
+}
+
+fn mounts(subject: &Subject) -> Vec<Check> {
+    let probe = match &subject.probe {
+        Ok(probe) => probe,
+        Err(error) => return vec![Check::failed("overlay", error, subject.severity())],
+    };
+    let check = |name, outcome: &Result<(), Error>, works: &str| match outcome {
+        Ok(()) => Check::good(name, works),
+        Err(error) => Check::failed(name, error, subject.severity()),
+    };
+    let overlay = check("overlay", &probe.overlay, "works (tried by a mount)");
+    if probe.overlay.is_err() {
+        return vec![overlay];
+    }
+    vec![overlay, check("projection", &probe.stub, "stub (tried by a mount)")]
+}
+
+/// A path as a shell takes it.
+fn shell_word(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
+}
