@@ -25,6 +25,7 @@ pub mod publish;
 pub mod receive;
 pub mod sparse;
 pub mod store;
+pub mod sweep;
 
 pub use digest::Digest;
 pub use store::Store;

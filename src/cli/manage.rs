@@ -93,3 +93,21 @@ pub struct Config {
 /// it) count only after this; a changed file must be allowed again.
 #[derive(Debug, Args)]
 pub struct Allow {}
+
+/// Remove from the store what nothing needs any more.
+///
+/// Kept are the states of all workspaces, snapshots, conflicts, what live and orphaned sessions
+/// started from, and old states for 14 days or 50 changes, whichever is more, as long as they
+/// alone hold no more than `history.bytes` (else as much as is in use, at least 2 GiB); beyond
+/// it the oldest go first. What was stored in the last hour is left alone.
+#[derive(Debug, Args)]
+pub struct Gc {
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Leave alone what was stored in the last so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub grace: u64,
+    #[command(flatten)]
+    pub json: Json,
+}

@@ -78,6 +78,7 @@ pub enum Verb {
     Runs(Runs),
     Stop(Stop),
     Recover(Recover),
+    Gc(Gc),
     Project(Project),
     Config(Config),
     Allow(Allow),

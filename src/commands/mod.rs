@@ -12,6 +12,7 @@ pub mod enter;
 pub mod events;
 pub mod exec;
 pub mod export;
+pub mod gc;
 pub mod log;
 pub mod man;
 pub mod patch;
@@ -73,6 +74,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
+        Some(Verb::Gc(args)) => gc::run(&cli.global, &args, printer),
         Some(Verb::Project(args)) => project::run(&cli.global, args, printer),
         Some(Verb::Config(args)) => config::run(&cli.global, args, printer),
         Some(Verb::Allow(args)) => allow::run(&cli.global, args, printer),

@@ -25,6 +25,7 @@ pub enum Value {
 }
 
 pub const STORE: &str = "store";
+pub const HISTORY_BYTES: &str = "history.bytes";
 pub const BIND: &str = "paths.bind";
 
 const fn list(name: &'static str, about: &'static str) -> Key {
@@ -33,6 +34,12 @@ const fn list(name: &'static str, about: &'static str) -> Key {
 
 pub const KEYS: &[Key] = &[
     Key { name: STORE, kind: Kind::Text, in_project: false, about: "the store's directory" },
+    Key {
+        name: HISTORY_BYTES,
+        kind: Kind::Text,
+        in_project: true,
+        about: "what old states alone may hold, as in \"2 GiB\"",
+    },
     list("paths.follow", "the host's edits come in"),
     list("paths.own", "taken from the host once, then the workspace's own"),
     list("paths.live", "the host's directory itself: writes go there at once"),

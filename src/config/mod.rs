@@ -10,6 +10,7 @@
 //! lets a run reach beyond the project counts only while the file is the one that
 //! `vrift allow` saw.
 
+pub mod amount;
 pub mod bind;
 pub mod class;
 pub mod keys;

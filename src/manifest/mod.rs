@@ -25,7 +25,7 @@
 //! | [`diff`], [`compare`] | what differs between two roots; what a user is told of it |
 //! | [`merge`], `three_way`, [`lines`] | three roots give one, and conflicts; text by lines |
 //! | [`walk`] | a root's entries by path |
-//! | [`reach`] | everything that roots are made of, each thing once |
+//! | [`reach`], [`keep`] | everything that roots are made of; what keeps a root |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
 //! | [`workspace`], [`history`], [`snapshot`], [`roots`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
@@ -46,6 +46,7 @@ pub mod edit;
 pub mod encode;
 pub mod group;
 pub mod history;
+pub mod keep;
 pub mod lines;
 pub mod merge;
 #[cfg(test)]

@@ -30,6 +30,11 @@ impl<'a> Reach<'a> {
         Self { trees, seen_trees: HashSet::new(), seen_files: HashSet::new() }
     }
 
+    /// Whether a body has been shown.
+    pub fn has_shown(&self, tree: &Digest) -> bool {
+        self.seen_trees.contains(tree)
+    }
+
     /// Shows what a root (or a tree) needs and no earlier call has shown. `Corrupt` when a
     /// body is missing or broken.
     pub fn walk(&mut self, root: &Digest, show: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<()> {

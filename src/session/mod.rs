@@ -17,6 +17,7 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod environment;
 pub mod export;
+pub mod gc;
 pub mod inside;
 pub mod leave;
 pub mod live;
