@@ -56,6 +56,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "allow" -d 'Let the proj
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "doctor" -d 'Check whether this machine can run vrift, and say what to change where it cannot'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "man" -d 'Print the manual page, or write one page a verb'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "answer" -d 'Answers a request from inside a run; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
@@ -404,3 +405,14 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand man" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand man" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -l root -d 'The project\'s directory' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -l of -d 'The run\'s workspace' -r
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand answer" -s h -l help -d 'Print help (see more with \'--help\')'

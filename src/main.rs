@@ -1,11 +1,10 @@
 //! Parse, dispatch, render, exit status.
 
-use clap::Parser;
 use vrift::cli::{Cli, Verb};
 use vrift::commands::{self, printer::Printer};
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let printer = Printer::new(cli.global.color, cli.global.quiet, cli.global.verbose);
     let running = matches!(cli.verb, Some(Verb::Exec(_) | Verb::Enter(_)));
     commands::run(cli, &printer)

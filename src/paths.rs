@@ -92,6 +92,24 @@ pub fn resolve_existing(path: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Paths in a serialized form that holds every byte.
+pub mod as_bytes {
+    use super::{OsStrExt, PathBuf};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<&[u8]> = paths.iter().map(|path| path.as_os_str().as_bytes()).collect();
+        bytes.serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+        let bytes: Vec<Vec<u8>> = Vec::deserialize(from)?;
+        Ok(bytes.into_iter().map(|bytes| OsString::from_vec(bytes).into()).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -171,7 +171,51 @@ fn inside_a_run_exec_just_runs() {
     let refused = world.sh(&format!("{vrift} exec -w other -- true"));
     assert!(refused.stderr().contains("leave the run first"), "{}", refused.stderr());
     assert_eq!(refused.code(), 125);
-    assert_ne!(world.sh(&format!("{vrift} status")).code(), 0);
+    assert_ne!(world.sh(&format!("{vrift} undo")).code(), 0);
+}
+
+#[test]
+fn neither_a_dry_run_nor_an_unknown_workspace_registers_a_project() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "x");
+    world.run(["exec", "--dry-run", "true"]).ok();
+    let fresh = world.run(["exec", "-w", "topic", "true"]).fails(125);
+    assert!(fresh.contains("no workspace `topic`") && fresh.contains("vrift fork topic"), "{fresh}");
+    assert!(world.run(["commit", "-w", "topic"]).fails(1).contains("vrift fork topic"));
+    assert_eq!(world.run(["project", "list"]).ok(), "");
+    world.exec(["true"]).ok();
+    let known = world.run(["exec", "-w", "topic", "true"]).fails(125);
+    assert!(known.contains("the workspaces are: main") && known.contains("vrift fork topic"), "{known}");
+}
+
+#[test]
+fn a_root_directory_of_mode_zero_locks_nobody_out() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "x");
+    world.exec(["chmod", "000", "."]).ok();
+    let listed = world.exec(["ls"]);
+    let root = rustix::process::geteuid().is_root();
+    assert_eq!(listed.code() == 0, root, "{}", listed.stderr());
+    // by its name, as outside: `.` cannot be searched
+    world.exec(["chmod".as_ref(), "755".as_ref(), world.project.as_os_str()]).ok();
+    assert_eq!(world.exec(["ls"]).ok(), "a\n");
+}
+
+#[test]
+fn pwd_is_the_link_by_which_the_caller_came() {
+    needs_sessions!();
+    let world = World::new();
+    let link = world.path().join("link");
+    std::os::unix::fs::symlink(&world.project, &link).unwrap();
+    let (real, shown) = (world.project.display(), link.display());
+    let mut there = world.vrift();
+    there.current_dir(&link).env("PWD", &link).args(["exec", "--", "sh", "-c", "echo $PWD; pwd -P"]);
+    assert_eq!(support::Ran(there.output().unwrap()).ok(), format!("{shown}\n{real}\n"));
+    let mut from_outside = world.vrift();
+    from_outside.current_dir("/").env("PWD", "/").arg("-C").arg(&link).args(["exec", "printenv", "PWD"]);
+    assert_eq!(support::Ran(from_outside.output().unwrap()).ok(), format!("{shown}\n"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
 
 use super::Json;
 
@@ -10,12 +11,12 @@ use super::Json;
 ///
 /// Without A and B: the host directory as it was last taken over, and the workspace; with
 /// A alone: A, and the workspace. A state is a snapshot, a workspace, NAME~2, host, @N
-/// (after run N), or the beginning of a digest.
+/// (after run N), @live (what the live session shows), or the beginning of a digest.
 ///
 /// The patch is one that `git apply` and `patch -p1` take, but for what is binary. The
 /// letters of --name-status: A added, D deleted, M content changed, T another kind,
 /// R renamed (the same content under another name), m mode, mtime, xattrs or hard links only.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Diff {
     /// The state before.
     #[arg(value_name = "A")]
@@ -25,6 +26,7 @@ pub struct Diff {
     pub b: Option<String>,
     /// Only at or below these paths, after `--`.
     #[arg(value_name = "PATH", last = true)]
+    #[serde(with = "crate::paths::as_bytes")]
     pub paths: Vec<PathBuf>,
     /// The workspace.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
@@ -49,7 +51,7 @@ pub struct Diff {
 ///
 /// The host's edits are taken over first (workspace `main`). While a run of the workspace
 /// lives, what it has written so far is taken in without ending anything.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Commit {
     /// The snapshot's name (else the next of s1, s2, …).
     #[arg(value_name = "NAME")]
@@ -68,7 +70,7 @@ pub struct Commit {
 }
 
 /// Show the workspace's line of snapshots, newest first.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Log {
     /// The workspace to show.
     #[arg(short, long, value_name = "NAME", default_value = "main")]

@@ -8,7 +8,9 @@ mod session;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 pub use history::*;
 pub use manage::*;
@@ -29,7 +31,7 @@ pub struct Cli {
 }
 
 /// Options of every verb.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Global {
     /// Go to this directory first, then look for the project.
     #[arg(short = 'C', value_name = "DIR", global = true)]
@@ -52,10 +54,17 @@ pub struct Global {
     /// Say more.
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// The workspace was named, not left to its default.
+    #[arg(skip)]
+    pub workspace_named: bool,
+    /// Asked from inside a run: the workspace is as its live session shows it.
+    #[arg(skip)]
+    pub live: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Color {
+    #[default]
     Auto,
     Always,
     Never,
@@ -85,9 +94,30 @@ pub enum Verb {
     Doctor(Doctor),
     Completions(Completions),
     Man(Man),
+    #[command(hide = true)]
+    Answer(Answer),
 }
 
-#[derive(Clone, Copy, Debug, Args)]
+impl Cli {
+    /// The command line of this process; one that is wrong ends it.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.global.workspace_named = names_workspace(&matches);
+        cli
+    }
+}
+
+fn names_workspace(matches: &ArgMatches) -> bool {
+    let mut verb = matches;
+    while let Some((_, inner)) = verb.subcommand() {
+        verb = inner;
+    }
+    matches!(verb.try_contains_id("workspace"), Ok(true))
+        && verb.value_source("workspace") == Some(ValueSource::CommandLine)
+}
+
+#[derive(Clone, Copy, Debug, Args, Serialize, Deserialize)]
 pub struct Json {
     /// Print JSON on standard output; unknown members are to be ignored.
     #[arg(long)]
@@ -97,11 +127,19 @@ pub struct Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_named_workspace_is_told_from_the_default() {
+        let named = |words: &[&str]| names_workspace(&Cli::command().get_matches_from(words));
+        assert!(named(&["vrift", "status", "-w", "main"]));
+        assert!(named(&["vrift", "snapshot", "create", "--workspace", "x"]));
+        assert!(!named(&["vrift", "exec", "true", "-w", "x"]));
+        assert!(!named(&["vrift", "runs"]) && !named(&["vrift"]));
     }
 
     #[test]

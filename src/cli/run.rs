@@ -79,3 +79,14 @@ pub struct Run {
     #[arg(long)]
     pub dry_run: bool,
 }
+
+/// Answers a request from inside a run; what a run starts, not a person.
+#[derive(Debug, Args)]
+pub struct Answer {
+    /// The project's directory.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The run's workspace.
+    #[arg(long)]
+    pub of: String,
+}

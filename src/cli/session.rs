@@ -1,6 +1,7 @@
 //! A workspace and its host directory, and the runs in it.
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::Json;
 
@@ -17,7 +18,7 @@ pub struct Sync {
 }
 
 /// Show what the workspace has that the host directory has not.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Status {
     /// The workspace to show.
     #[arg(short, long, value_name = "NAME", default_value = "main")]

@@ -1,6 +1,5 @@
 //! A progress bar for what takes longer than half a second, on a terminal only.
 
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ const TICK: Duration = Duration::from_millis(80);
 /// Runs `work` with a meter; draws the meter when it takes long.
 pub fn with<T>(printer: &Printer, what: &'static str, work: impl FnOnce(&Meter) -> T) -> T {
     let meter = Meter::default();
-    if printer.is_quiet() || !std::io::stderr().is_terminal() {
+    if !printer.shows_progress() {
         return work(&meter);
     }
     let done = AtomicBool::new(false);

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::session::seal::{Sealed, Wanted, commit};
 
 pub fn run(global: &Global, args: &Commit, printer: &Printer) -> Result<Status> {
+    super::refuse_unknown(global, &args.workspace)?;
     let project = super::project(global)?;
     let wanted = Wanted {
         workspace: &args.workspace,

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::manifest::compare::{Differs, Item, Mark, compare};
 use crate::manifest::node::{Entry, Kind};
 use crate::manifest::roots::resolve;
+use crate::session::checkpoint::{LIVE, known_live_root};
 use crate::session::mounts;
 use crate::session::project::Project;
 use crate::session::sync::explain::explain;
@@ -22,7 +23,14 @@ pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Statu
     let here = super::current_directory()?;
     let inner = args.paths.iter().map(|path| super::relative_to(&project.root, &here.join(path)));
     let inner = inner.collect::<Result<Vec<_>>>()?;
-    let mut items = items(&project, args)?;
+    // from inside a run the workspace is what the run shows
+    let after = args.b.as_deref().unwrap_or(if global.live { LIVE } else { &args.workspace });
+    let live;
+    (project, live) = match args.a.as_deref() == Some(LIVE) || after == LIVE {
+        true => known_live_root(project, &args.workspace).map(|(project, root)| (project, Some(root)))?,
+        false => (project, None),
+    };
+    let mut items = items(&project, args, after, live)?;
     let at = |path: &[u8], above: &[u8]| above.is_empty() || path == above || mounts::is_below(path, above);
     items.retain(|item| inner.is_empty() || inner.iter().any(|above| at(&item.path, above)));
     if args.json.json {
@@ -43,19 +51,19 @@ pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Statu
 
 /// What `A` and `B` differ in. Against the host, paths that are mounted are no change, and
 /// what the workspace has for itself (`own`) is told as a whole.
-fn items(project: &Project, args: &cli::Diff) -> Result<Vec<Item>> {
+fn items(project: &Project, args: &cli::Diff, after: &str, live: Option<Digest>) -> Result<Vec<Item>> {
     let manifest = &project.manifest;
     let workspace = manifest.known_workspace(&args.workspace)?;
-    let resolve = |text: &str| resolve(manifest, &workspace, text).map(Some);
+    let resolve = |text: &str| match live.filter(|_| text == LIVE) {
+        Some(live) => Ok(Some(live)),
+        None => resolve(manifest, &workspace, text).map(Some),
+    };
     let with_host = [&args.a, &args.b].into_iter().flatten().any(|root| root == "host") || args.a.is_none();
     let before: Option<Digest> = match &args.a {
         Some(text) => resolve(text)?,
         None => workspace.host_base,
     };
-    let after = match &args.b {
-        Some(text) => resolve(text)?,
-        None => resolve(&workspace.name)?,
-    };
+    let after = resolve(after)?;
     let covered = if with_host { mounts::covered(project)? } else { Vec::new() };
     let skip =
         |path: &[u8]| covered.iter().any(|mount| path == mount.as_slice() || mounts::is_below(path, mount));

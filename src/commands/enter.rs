@@ -22,8 +22,9 @@ pub fn run(global: &Global, enter: Enter, printer: &Printer) -> Result<Status> {
     let named = enter.dir.is_some() || global.directory.is_some();
     let shell =
         shell::with_sign(shell::of_user(), &store, &enter.run.workspace, &|name| std::env::var_os(name));
-    let job = Job { argv: shell.argv, env: shell.env, is_shell: true };
-    run::run(|| super::project_here(global, named), &enter.run, job, printer)
+    let gone = global.directory.iter().chain(&enter.dir).cloned().collect();
+    let job = Job { argv: shell.argv, env: shell.env, is_shell: true, gone };
+    run::run(global, named, &enter.run, job, printer)
 }
 
 fn refusal(inside: &Inside, enter: &Enter) -> Error {

@@ -12,16 +12,18 @@ use crate::session::inside::Inside;
 pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
     let store = paths::store(global.store.as_deref())?;
     if let Some(inside) = Inside::of(&store) {
-        return run_inside(&inside, exec);
+        return run_inside(&inside, global, exec);
     }
-    let job = Job { argv: exec.command, env: Vec::new(), is_shell: false };
-    run::run(|| super::project(global), &exec.run, job, printer)
+    let gone = global.directory.iter().cloned().collect();
+    let job = Job { argv: exec.command, env: Vec::new(), is_shell: false, gone };
+    run::run(global, global.directory.is_some(), &exec.run, job, printer)
 }
 
 /// Inside a run of the same workspace the command is just run.
-fn run_inside(inside: &Inside, exec: Exec) -> Result<Status> {
+fn run_inside(inside: &Inside, global: &Global, exec: Exec) -> Result<Status> {
     let cwd = super::current_directory()?;
-    if inside.workspace != exec.run.workspace || !cwd.starts_with(&inside.root) {
+    let other = global.workspace_named && inside.workspace != exec.run.workspace;
+    if other || !cwd.starts_with(&inside.root) {
         return Err(Error::failure(format!(
             "this is inside a run of workspace `{}` of {}: another one cannot be entered from here",
             inside.workspace,

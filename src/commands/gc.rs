@@ -14,7 +14,6 @@ use crate::session::gc::{Options, gc};
 
 pub fn run(global: &Global, args: &Gc, printer: &Printer) -> Result<Status> {
     let root = paths::store(global.store.as_deref())?;
-    super::refuse_inside(&root)?;
     let Some(store) = Store::open(&root)? else {
         printer.say("there is no store yet");
         return Ok(0);

@@ -1,6 +1,8 @@
 //! One file per verb; each reads as a sentence made of the modules below.
 
 pub mod allow;
+pub mod answer;
+pub mod ask;
 pub mod bar;
 pub mod bundle;
 pub mod commit;
@@ -35,6 +37,7 @@ use crate::cas::Store;
 use crate::cli::{Cli, Global, Verb};
 use crate::config::Config;
 use crate::error::{Context, Error, Kind, Result, quoted};
+use crate::manifest::workspace::MAIN;
 use crate::paths as places;
 use crate::session::inside::Inside;
 use crate::session::project::Project;
@@ -58,7 +61,17 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
             .context("go to", dir)
             .map_err(|error| error.with_hint("-C takes an existing directory"))?;
     }
-    match cli.verb {
+    let verb = match cli.verb {
+        Some(verb) if needs_outside(&verb) => {
+            let store = places::store(cli.global.store.as_deref())?;
+            match Inside::of(&store) {
+                Some(inside) => return ask::run(&inside, &store, &cli.global, verb, printer),
+                None => Some(verb),
+            }
+        }
+        verb => verb,
+    };
+    match verb {
         Some(Verb::Enter(enter)) => enter::run(&cli.global, enter, printer),
         Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
         Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
@@ -81,11 +94,17 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
         Some(Verb::Completions(args)) => completions::run(&args, printer),
         Some(Verb::Man(args)) => man::run(&args, printer),
+        Some(Verb::Answer(args)) => answer::run(&cli.global, &args),
         None => {
             printer.out(FIRST_STEPS);
             Ok(0)
         }
     }
+}
+
+/// Whether a verb has nothing to do by itself inside a run, where the store is covered.
+fn needs_outside(verb: &Verb) -> bool {
+    !matches!(verb, Verb::Exec(_) | Verb::Enter(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Answer(_))
 }
 
 const FIRST_STEPS: &str = "\
@@ -114,25 +133,48 @@ pub fn status_of(error: &Error, running: bool) -> Status {
 
 /// The project of the current directory; registered when it is not yet.
 fn project(global: &Global) -> Result<Project> {
-    project_here(global, global.directory.is_some())
+    project_here(global, global.directory.is_some(), Find::Register)
+}
+
+/// What becomes of a project that is not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Find {
+    Register,
+    /// It is looked at as if it were.
+    Imagine,
 }
 
 /// The same; `named`: the user said which directory.
-fn project_here(global: &Global, named: bool) -> Result<Project> {
+fn project_here(global: &Global, named: bool, find: Find) -> Result<Project> {
     let root = places::store(global.store.as_deref())?;
-    refuse_inside(&root)?;
     let here = current_directory()?;
     let store = Store::open_or_create(&root)?;
-    let mut project = Project::find_or_register(store, &here, named)?;
+    let mut project = match find {
+        Find::Register => Project::find_or_register(store, &here, named)?,
+        Find::Imagine => Project::find_or_imagine(store, &here, named)?,
+    };
     project.configure(&global.config)?;
     Ok(project)
+}
+
+/// Refuses a workspace that a project not registered yet cannot have, before it is.
+fn refuse_unknown(global: &Global, workspace: &str) -> Result<()> {
+    if workspace == MAIN {
+        return Ok(());
+    }
+    let here = current_directory()?;
+    let store = Store::open(&places::store(global.store.as_deref())?)?;
+    if store.map_or(Ok(false), |store| Project::is_known(&store, &here))? {
+        return Ok(()); // which ones it has it says itself
+    }
+    Err(Error::failure(format!("there is no workspace `{workspace}`: this directory is no project yet"))
+        .with_hint(format!("start with: vrift exec COMMAND; then: vrift fork {workspace}")))
 }
 
 /// The root of the current directory's project and what is set for it; nothing is
 /// registered.
 fn configured(global: &Global) -> Result<(PathBuf, Config)> {
     let store = places::store(global.store.as_deref())?;
-    refuse_inside(&store)?;
     let (root, allowed) = Project::look(Store::open(&store)?, &current_directory()?)?;
     let config = Config::load(&root, &global.config, allowed.as_deref())?;
     Ok((root, config))
@@ -160,24 +202,11 @@ fn relative_to(root: &Path, path: &Path) -> Result<Vec<u8>> {
 /// The registered project of the current directory.
 fn known_project(global: &Global) -> Result<Project> {
     let root = places::store(global.store.as_deref())?;
-    refuse_inside(&root)?;
     let Some(store) = Store::open(&root)? else {
         return Err(Error::failure(format!("there is no store at `{}` yet", root.display()))
             .with_hint("start with: vrift exec COMMAND (in a project's directory)"));
     };
     Project::find(store, &current_directory()?)
-}
-
-/// Inside a run the store is covered: only commands can be run there.
-fn refuse_inside(store: &std::path::Path) -> Result<()> {
-    match Inside::of(store) {
-        Some(inside) => Err(Error::failure(format!(
-            "this is inside a run of workspace `{}`: its store cannot be reached from here",
-            inside.workspace
-        ))
-        .with_hint("leave the run first")),
-        None => Ok(()),
-    }
 }
 
 fn current_directory() -> Result<std::path::PathBuf> {

@@ -12,6 +12,7 @@ pub struct Printer {
     verbose: bool,
     colour_out: bool,
     colour_err: bool,
+    progress: bool,
 }
 
 /// A meaning that colour underlines.
@@ -40,12 +41,23 @@ impl Printer {
             verbose,
             colour_out: wanted(std::io::stdout().is_terminal()),
             colour_err: wanted(std::io::stderr().is_terminal()),
+            progress: !quiet && std::io::stderr().is_terminal(),
         }
+    }
+
+    /// One that writes nothing while work is under way.
+    pub fn without_progress(self) -> Self {
+        Self { progress: false, ..self }
+    }
+
+    /// Whether work that takes long is shown while it goes on.
+    pub fn shows_progress(&self) -> bool {
+        self.progress
     }
 
     /// One that colours nothing.
     pub fn plain() -> Self {
-        Self { quiet: false, verbose: false, colour_out: false, colour_err: false }
+        Self { quiet: false, verbose: false, colour_out: false, colour_err: false, progress: false }
     }
 
     /// Data that need not be text.
@@ -115,10 +127,6 @@ impl Printer {
         if !plain && std::io::stderr().is_terminal() {
             let _ = std::io::stderr().lock().write_all(sequence.as_bytes());
         }
-    }
-
-    pub fn is_quiet(&self) -> bool {
-        self.quiet
     }
 
     fn err(&self, text: &str) {

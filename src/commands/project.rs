@@ -14,7 +14,6 @@ use crate::session::project::registry::{self, Known};
 
 pub fn run(global: &Global, args: Project, printer: &Printer) -> Result<Status> {
     let root = paths::store(global.store.as_deref())?;
-    super::refuse_inside(&root)?;
     let store = Store::open(&root)?;
     match args.action {
         ProjectAction::List(json) => list(store.as_ref(), json, printer),

@@ -1,7 +1,7 @@
 //! What `exec` and `enter` share: open or join the session, start the command, wait,
 //! leave, and say what became of it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::events::Events;
 use super::printer::{Printer, counted, size};
-use super::{Status, bar};
+use super::{Find, Status, bar};
 use crate::cli;
 use crate::error::{Result, quoted};
 use crate::manifest::run::Run;
-use crate::ns::{self, Command, Exit};
+use crate::ns::{self, Command, Desk, Exit};
 use crate::session::leave::{Departure, Leaving, leave, record_run};
 use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
@@ -28,17 +28,23 @@ pub struct Job {
     pub env: Vec<(OsString, OsString)>,
     /// An interactive shell: what ends it is SIGHUP.
     pub is_shell: bool,
+    /// The directories that were gone to on the way here, as the user named them.
+    pub gone: Vec<PathBuf>,
 }
 
+/// Runs `job` in the current directory's project; `named`: the user said which directory.
 pub fn run(
-    project: impl FnOnce() -> Result<Project>,
+    global: &cli::Global,
+    named: bool,
     wanted: &cli::Run,
     job: Job,
     printer: &Printer,
 ) -> Result<Status> {
     // before anything else is opened: the number is the caller's
     let events = Events::new(printer, wanted.status_fd)?;
-    let mut project = project()?;
+    super::refuse_unknown(global, &wanted.workspace)?;
+    let find = if wanted.dry_run { Find::Imagine } else { Find::Register };
+    let mut project = super::project_here(global, named, find)?;
     if project.registered_now {
         events.say(&format!("new project {}", quoted(project.root.as_os_str())));
     }
@@ -67,7 +73,8 @@ pub fn run(
     if is_shell {
         printer.save_title();
     }
-    let ran = command(&session, job, &cwd, &events);
+    let mut desk = desk(&session);
+    let ran = command(&session, job, &cwd, &events, desk.as_mut());
     if is_shell {
         printer.restore_title();
     }
@@ -83,7 +90,7 @@ pub fn run(
     // Whatever became of the command, what the session wrote is taken in.
     let succeeded = matches!(ran, Ok(Exit::Code(0)));
     let discard = wanted.discard || (wanted.discard_on_failure && !succeeded);
-    let departure = leave(session, Leaving { wait: wanted.wait, discard })?;
+    let departure = leave(session, Leaving { wait: wanted.wait, discard }, desk.as_mut())?;
     report(&departure, &run.workspace, &events);
     if discard && departure.discarded.is_none() {
         events.warn("other runs take part in the session: what was written is not discarded");
@@ -107,12 +114,38 @@ fn cold(project: &mut Project, cwd: &Path, dirs: &[PathBuf], events: &Events<'_>
     Ok(())
 }
 
+/// Where processes inside ask for what `vrift answer` tells.
+fn desk(session: &Session) -> Option<Desk> {
+    let place = &session.project.place;
+    let (store, root) = (place.store.root().to_path_buf(), place.root.clone());
+    let workspace = session.workspace.clone();
+    session.link.desk(Box::new(move || {
+        let words: [&OsStr; 7] = [
+            "vrift".as_ref(),
+            "--store".as_ref(),
+            store.as_os_str(),
+            "answer".as_ref(),
+            "--root".as_ref(),
+            root.as_os_str(),
+            "--of".as_ref(),
+        ];
+        let argv = words.into_iter().chain([OsStr::new(&workspace)]).map(OsStr::to_os_string).collect();
+        Command { argv, env: std::env::vars_os().collect(), cwd: root.clone() }
+    }))
+}
+
 /// From its start to its end.
-fn command(session: &Session, job: Job, cwd: &Path, events: &Events<'_>) -> Result<Exit> {
+fn command(
+    session: &Session,
+    job: Job,
+    cwd: &Path,
+    events: &Events<'_>,
+    desk: Option<&mut Desk>,
+) -> Result<Exit> {
     let mut env = environment::of_run(&session.workspace);
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
-    environment::set_pwd(&mut env, cwd);
+    environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     // who asks for the end gets it, and what was written is taken in nevertheless
     ns::hold_until_exit();
     let command = Command { argv: job.argv, env, cwd: cwd.to_path_buf() };
@@ -121,7 +154,7 @@ fn command(session: &Session, job: Job, cwd: &Path, events: &Events<'_>) -> Resu
         false => session.link.run(&command),
     }?;
     events.send("started", json!({ "pid": running.pid() }));
-    let exit = running.wait()?;
+    let exit = running.wait_at(desk)?;
     let signal = match exit {
         Exit::Signal(signal) => Some(signal),
         Exit::Code(_) => None,

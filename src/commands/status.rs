@@ -8,6 +8,7 @@ use super::printer::{Printer, Tone};
 use crate::cli;
 use crate::error::Result;
 use crate::manifest::diff::{Change, diff};
+use crate::session::checkpoint::live_root;
 use crate::session::mounts;
 use crate::session::project::Project;
 use crate::session::record::Record;
@@ -22,8 +23,15 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
     project.configure(&global.config)?;
     let covered = mounts::covered(&project)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
+    let mut head = workspace.head;
+    if global.live {
+        // from inside a run: what the run shows
+        let live;
+        (project, live) = live_root(project, workspace.id)?;
+        head = live.or(head);
+    }
     let mut changes = Vec::new();
-    if let Some(head) = &workspace.head {
+    if let Some(head) = &head {
         diff(&project.manifest, workspace.host_base.as_ref(), Some(head), &mut |change| {
             let at = |mount: &Vec<u8>| change.path == *mount || mounts::is_below(&change.path, mount);
             if !covered.iter().any(at) {
@@ -39,7 +47,7 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
         printer.json(&json!({
             "project": project.root.to_string_lossy(),
             "workspace": workspace.name,
-            "head": workspace.head.map(|head| head.hex()),
+            "head": head.map(|head| head.hex()),
             "changes": lines.iter().map(|(mark, path)| json!({
                 "status": mark.to_string(), "path": String::from_utf8_lossy(path),
             })).collect::<Vec<Value>>(),

@@ -52,6 +52,15 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// A manifest of nothing, that is nowhere: what a project would begin with.
+    pub fn of_nothing(dir: &Path) -> Result<Self> {
+        let path = dir.join(NAME);
+        let connection = Connection::open_in_memory().context("open manifest", &path)?;
+        let mut manifest = Self { connection, path };
+        schema::migrate(&mut manifest.connection).context("make manifest", &manifest.path)?;
+        Ok(manifest)
+    }
+
     fn prepare(&mut self) -> Result<()> {
         let path = self.path.clone();
         let setup = |connection: &Connection| -> rusqlite::Result<Version> {

@@ -59,7 +59,7 @@ impl Manifest {
         self.workspace(name)?.ok_or_else(|| {
             let names = self.workspace_names().unwrap_or_default().join(", ");
             Error::failure(format!("there is no workspace `{name}` in this project"))
-                .with_hint(format!("the workspaces are: {names}"))
+                .with_hint(format!("the workspaces are: {names}; a new one: vrift fork {name}"))
         })
     }
 
@@ -98,6 +98,6 @@ mod tests {
         let manifest = Manifest::open(dir.path()).unwrap();
         manifest.create_workspace(MAIN).unwrap();
         let error = manifest.known_workspace("mian").unwrap_err();
-        assert!(error.hint().unwrap().contains("main"));
+        assert_eq!(error.hint().unwrap(), "the workspaces are: main; a new one: vrift fork mian");
     }
 }

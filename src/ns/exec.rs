@@ -132,6 +132,12 @@ pub fn replace_this_process(command: &Command) -> Error {
     super::join::explain(command, stage as i32, errno.raw_os_error())
 }
 
+/// Executes `program` with an image's arguments and environment; returns why it could not.
+pub(super) fn execute(program: &CStr, image: &Image) -> Errno {
+    // SAFETY: `Image` owns the strings that its null-terminated arrays point to.
+    unsafe { sys::execve(program, &image.argv, &image.envp) }
+}
+
 fn is_there(path: &CStr) -> bool {
     rustix::fs::accessat(CWD, path, Access::EXISTS, AtFlags::empty()).is_ok()
 }

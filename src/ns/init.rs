@@ -42,6 +42,8 @@ pub(super) struct Prepared<'a> {
     pub(super) null: OwnedFd,
     pub(super) listener: Option<OwnedFd>,
     pub(super) inotify: Option<OwnedFd>,
+    /// Where processes inside ask, without a name yet.
+    pub(super) requests: Option<OwnedFd>,
     /// The session's lock, for joiners.
     pub(super) lock: BorrowedFd<'a>,
     /// What stays open, ascending: the lock descriptors, and ours above.
@@ -106,8 +108,8 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
     }
 
     let mut held = std::mem::take(&mut prepared.held);
-    let (plan, inotify) = (prepared.plan, prepared.inotify.as_ref());
-    let mut interpreter = Interpreter { plan, held: &mut held, inotify, proc_is_ours: false };
+    let (plan, inotify, requests) = (prepared.plan, prepared.inotify.as_ref(), prepared.requests.as_ref());
+    let mut interpreter = Interpreter { plan, held: &mut held, inotify, requests, proc_is_ours: false };
     interpreter.run(&mut |trouble| report(prepared, Tag::Warning, trouble))?;
     let proc_is_ours = interpreter.proc_is_ours;
     // everything in it was put back; freeing its memory could meet a lock
@@ -255,11 +257,17 @@ impl Init<'_, '_> {
             Some(Request::Hello { .. }) if !matches!(self.phase, Phase::Open) => self.gone(place),
             Some(Request::Hello { pid }) => {
                 (connection.role, connection.launcher) = (Role::Run, pid);
-                let inotify = self.prepared.inotify.as_ref();
-                let lock = self.prepared.lock;
-                let all = [self.pidfd.as_fd(), lock, inotify.unwrap_or(&self.pidfd).as_fd()];
-                let fds = all.get(..2 + usize::from(inotify.is_some())).unwrap_or(&[]);
-                if wire::reply(&connection.socket, Tag::Welcome, (0, 0), &[], fds).is_err() {
+                let (inotify, requests) = (self.prepared.inotify.as_ref(), self.prepared.requests.as_ref());
+                let has = |which: i32, fd: Option<&OwnedFd>| fd.map_or(0, |_| which);
+                let what = has(wire::HAS_INOTIFY, inotify) | has(wire::HAS_REQUESTS, requests);
+                // what is not there is stood for by the pidfd, and passed over
+                let all = [
+                    self.pidfd.as_fd(),
+                    self.prepared.lock,
+                    inotify.unwrap_or(&self.pidfd).as_fd(),
+                    requests.unwrap_or(&self.pidfd).as_fd(),
+                ];
+                if wire::reply(&connection.socket, Tag::Welcome, (what, 0), &[], &all).is_err() {
                     self.gone(place);
                 }
                 self.answer_waiting_leaver(place);

@@ -4,15 +4,20 @@
 //! plan holds, no allocation. The first step that fails ends it; what a step may do
 //! without is reported by `warn` and passed over.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
 
+use rustix::net::SocketAddrUnix;
+
 use super::plan::{Bind, Cover, Plan, Step};
 use super::sys;
+
+/// Requests from inside that may wait.
+const BACKLOG: i32 = 64;
 
 /// Why a step did not work.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +35,8 @@ pub(super) struct Interpreter<'a> {
     /// As many empty places as the plan holds descriptors.
     pub(super) held: &'a mut [Option<OwnedFd>],
     pub(super) inotify: Option<&'a OwnedFd>,
+    /// The socket that gets a name in the cover.
+    pub(super) requests: Option<&'a OwnedFd>,
     /// `/proc` shows this pid namespace.
     pub(super) proc_is_ours: bool,
 }
@@ -123,10 +130,21 @@ impl<'a> Interpreter<'a> {
             rustix::fs::open(target.as_c_str(), flags, Mode::from(0o444)).map_err(|e| (e, "create"))?;
             attach(&mount, target).map_err(|e| (e, "move_mount"))?;
         }
+        if let (Some(name), Some(requests)) = (cover.requests(), self.requests) {
+            listen_at(&dir, name, requests).map_err(|e| (e, "socket"))?;
+        }
         drop(dir);
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
         rustix::mount::mount_remount(cover.path(), flags, c"").map_err(|e| (e, "remount"))
     }
+}
+
+/// From the directory, because a socket's whole path may be too long (108 bytes).
+fn listen_at(dir: &OwnedFd, name: &CStr, socket: &OwnedFd) -> Result<(), Errno> {
+    rustix::process::fchdir(dir)?;
+    rustix::net::bind(socket, &SocketAddrUnix::new(name)?)?;
+    rustix::net::listen(socket, BACKLOG)?;
+    rustix::process::chdir(c"/")
 }
 
 /// A read-only one is bound without what is mounted below it.

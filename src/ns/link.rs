@@ -11,6 +11,7 @@ use rustix::process::{Pid, WaitOptions};
 use crate::error::{Context, Error, Result};
 
 use super::command::Command;
+use super::desk::Desk;
 use super::signals::Signals;
 use super::wait::Running;
 use super::wire::{self, Request, Tag};
@@ -30,6 +31,8 @@ pub struct Link {
     /// A joiner's copy of the session's lock, held until it has done with what it leaves.
     _lock: Option<OwnedFd>,
     inotify: Option<OwnedFd>,
+    /// Where processes inside ask; shared by all launchers.
+    requests: Option<OwnedFd>,
     pid: i32,
     is_parent: bool,
     warnings: Vec<Error>,
@@ -76,8 +79,18 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
         return Err(trouble::init_is_gone());
     };
     let _lock = fds.next();
-    let inotify = fds.next();
-    Ok(Some(Link { socket, pidfd, _lock, inotify, pid: init, is_parent: false, warnings: Vec::new() }))
+    let inotify = fds.next().filter(|_| reply.numbers.0 & wire::HAS_INOTIFY != 0);
+    let requests = fds.next().filter(|_| reply.numbers.0 & wire::HAS_REQUESTS != 0);
+    Ok(Some(Link {
+        socket,
+        pidfd,
+        _lock,
+        inotify,
+        requests,
+        pid: init,
+        is_parent: false,
+        warnings: Vec::new(),
+    }))
 }
 
 /// The live runs of the session of this directory; none when nobody listens. Asking
@@ -107,10 +120,19 @@ impl Link {
         socket: OwnedFd,
         pidfd: OwnedFd,
         inotify: Option<OwnedFd>,
+        requests: Option<OwnedFd>,
         pid: i32,
         warnings: Vec<Error>,
     ) -> Self {
-        Self { socket, pidfd, _lock: None, inotify, pid, is_parent: true, warnings }
+        Self { socket, pidfd, _lock: None, inotify, requests, pid, is_parent: true, warnings }
+    }
+
+    /// A desk that runs `helper` for each request from inside: this program, with the words
+    /// and the environment of the command, and the connection as standard input. `None`: the
+    /// plan had none, or we are out of descriptors.
+    pub fn desk(&self, helper: Box<dyn Fn() -> Command>) -> Option<Desk> {
+        let listener = rustix::io::fcntl_dupfd_cloexec(self.requests.as_ref()?, 3).ok()?;
+        Some(Desk::new(listener, helper))
     }
 
     /// Init's pid as seen from here; 0 when it is not visible (another container's).
@@ -151,6 +173,14 @@ impl Link {
     /// # Errors
     /// When init was killed: everything inside has ended, unwatched.
     pub fn leave(&self, wait_for_background: bool) -> Result<Left> {
+        self.leave_from(wait_for_background, None)
+    }
+
+    /// The same; while it waits, the desk is served.
+    ///
+    /// # Errors
+    /// As [`Link::leave`].
+    pub fn leave_from(&self, wait_for_background: bool, desk: Option<&mut Desk>) -> Result<Left> {
         // whoever presses ^C now wants the end, which is under way
         let signals = Signals::catch();
         let gone = |errno: Errno| match errno {
@@ -159,7 +189,7 @@ impl Link {
         };
         Request::Leave { wait: wait_for_background }.send(&self.socket).map_err(gone)?;
         if let Some(signals) = signals.as_ref().filter(|_| wait_for_background)
-            && signals.wait_beside(&self.socket)
+            && signals.wait_beside(&self.socket, desk)
         {
             Request::Leave { wait: false }.send(&self.socket).map_err(gone)?;
         }

@@ -34,9 +34,11 @@
 //! | `link`, `wire` | a launcher's connection to it |
 //! | `command`, `join`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
+//! | `desk` | meanwhile processes inside ask for what only the outside can tell |
 //! | `probe` | what of all this is possible here |
 
 mod command;
+mod desk;
 mod exec;
 mod filter;
 mod idmap;
@@ -59,6 +61,7 @@ mod wait;
 mod wire;
 
 pub use command::Command;
+pub use desk::{Desk, is_own_user};
 pub use exec::replace_this_process;
 pub use link::{Left, Link, Run, connect, runs, stop};
 pub use open::{Opening, open};

@@ -53,7 +53,7 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
         Ok(_) => return Err(Error::failure("this kernel has no pidfds (5.2)")),
         Err(errno) => return Err(trouble::of_clone(errno)),
     };
-    let inotify = prepared.inotify.take();
+    let (inotify, requests) = (prepared.inotify.take(), prepared.requests.take());
     drop(prepared);
     if is_root {
         let mapped = idmap::write_full(pid);
@@ -68,7 +68,7 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
             return Err(error);
         }
     };
-    Ok(Link::opener(ours, pidfd, inotify, pid, warnings))
+    Ok(Link::opener(ours, pidfd, inotify, requests, pid, warnings))
 }
 
 /// Waits for READY; returns the warnings.
@@ -93,13 +93,20 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     // out of inotify instances: no watch, and the leaver learns of no unmount (rule 2)
     let flags = rustix::fs::inotify::CreateFlags::CLOEXEC | rustix::fs::inotify::CreateFlags::NONBLOCK;
     let inotify = opening.plan.watches().then(|| rustix::fs::inotify::init(flags).ok()).flatten();
+    // shared by all launchers: none of them may wait for a connection that another one took
+    let requests = opening.plan.takes_requests().then(|| {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+    });
+    let requests = requests.transpose().context("make a socket for", "requests from inside")?;
     let ours = [listener.as_fd(), theirs.as_fd(), opening.lock, null.as_fd()];
     let all = opening
         .keep
         .iter()
         .chain(&ours)
         .map(AsRawFd::as_raw_fd)
-        .chain(inotify.as_ref().map(AsRawFd::as_raw_fd));
+        .chain(inotify.as_ref().map(AsRawFd::as_raw_fd))
+        .chain(requests.as_ref().map(AsRawFd::as_raw_fd));
     let mut keep: Vec<_> = all.collect();
     keep.sort_unstable();
     let mut table = Table::new();
@@ -114,6 +121,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         null,
         listener: Some(listener),
         inotify,
+        requests,
         lock: opening.lock,
         keep,
         table,

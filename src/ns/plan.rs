@@ -58,6 +58,8 @@ pub struct Cover {
     files: Vec<(CString, Vec<u8>)>,
     /// What of the host shows through, read-only: source, and the place inside the cover.
     binds: Vec<(CString, CString)>,
+    /// The name of a socket where processes inside ask the launchers.
+    requests: Option<&'static CStr>,
     options: CString,
 }
 
@@ -67,7 +69,7 @@ impl Cover {
         let pages: usize = files.iter().map(|(_, content)| content.len() / 4096 + 2).sum();
         let options = format!("mode=0755,size={}k,nr_inodes={}", 4 * pages + 64, files.len() + 64);
         let options = CString::new(options).map_err(|_| Error::failure("a number with a NUL"))?;
-        Ok(Self { path: c_path(path)?, files, binds: Vec::new(), options })
+        Ok(Self { path: c_path(path)?, files, binds: Vec::new(), requests: None, options })
     }
 
     /// Lets a file of the host (a socket too) show through as `name`, read-only.
@@ -75,6 +77,16 @@ impl Cover {
         let place = Path::new(OsStr::from_bytes(self.path.to_bytes())).join(name);
         self.binds.push((c_path(source)?, c_path(&place)?));
         Ok(self)
+    }
+
+    /// Puts a socket into it by which processes inside reach the launchers' desks.
+    pub fn with_requests(mut self, name: &'static CStr) -> Self {
+        self.requests = Some(name);
+        self
+    }
+
+    pub(super) fn requests(&self) -> Option<&'static CStr> {
+        self.requests
     }
 
     pub(super) fn path(&self) -> &CStr {
@@ -101,6 +113,10 @@ impl Plan {
 
     pub(super) fn watches(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Watch(_)))
+    }
+
+    pub(super) fn takes_requests(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Cover(cover) if cover.requests.is_some()))
     }
 
     /// How many descriptors the steps hold at once at most.
@@ -181,7 +197,8 @@ impl fmt::Display for Step {
             Step::Cover(cover) => {
                 write!(f, "cover {} with", shown(&cover.path))?;
                 list(f, cover.files.iter().map(|(name, _)| name))?;
-                list(f, cover.binds.iter().map(|(_, place)| place))
+                list(f, cover.binds.iter().map(|(_, place)| place))?;
+                cover.requests.iter().try_for_each(|name| write!(f, " socket {}", shown(name)))
             }
             Step::FreshProc => f.write_str("fresh-proc `/proc`"),
         }

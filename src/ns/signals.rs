@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::SeqCst};
 
 use rustix::pipe::PipeFlags;
 
+use super::desk::Desk;
 use super::sys;
 
 /// What is caught while we wait.
@@ -107,12 +108,19 @@ impl Signals {
     }
 
     /// Waits for a message on `socket`, or for somebody who asks for the end: then true.
-    pub(super) fn wait_beside(&self, socket: &OwnedFd) -> bool {
+    pub(super) fn wait_beside(&self, socket: &OwnedFd, mut desk: Option<&mut Desk>) -> bool {
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut entries = [entry(socket.as_raw_fd()), entry(self.fd())];
         loop {
-            if sys::poll(&mut entries, -1).is_err() || entries[0].revents != 0 {
+            let (asked, timeout) = desk.as_ref().map_or((-1, -1), |desk| (desk.fd(), desk.timeout()));
+            let mut entries = [entry(socket.as_raw_fd()), entry(self.fd()), entry(asked)];
+            if sys::poll(&mut entries, timeout).is_err() || entries[0].revents != 0 {
                 return false;
+            }
+            if let Some(desk) = desk.as_deref_mut() {
+                desk.turn();
+            }
+            if entries[1].revents == 0 {
+                continue;
             }
             let asks = |came: &Came| {
                 matches!(came.signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT)

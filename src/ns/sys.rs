@@ -146,6 +146,12 @@ pub fn become_stdio(fd: BorrowedFd<'_>) {
     }
 }
 
+/// Puts a copy of `fd` at 0.
+pub fn become_stdin(fd: BorrowedFd<'_>) {
+    // SAFETY: as in `become_stdio`.
+    unsafe { libc::dup2(fd.as_raw_fd(), 0) };
+}
+
 /// Closes one descriptor by number.
 pub fn close(fd: RawFd) {
     // SAFETY: called by a child just before exec, for numbers that its caller had closed.

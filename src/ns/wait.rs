@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 
 use crate::error::{Error, Result};
 
+use super::desk::Desk;
 use super::signals::{self, Signals};
 use super::sys;
 use super::terminal::Terminal;
@@ -62,11 +63,16 @@ impl Running {
     }
 
     /// Waits for its end; what other processes it left does not matter.
-    pub fn wait(mut self) -> Result<Exit> {
+    pub fn wait(self) -> Result<Exit> {
+        self.wait_at(None)
+    }
+
+    /// The same, and does meanwhile what is asked at the desk.
+    pub fn wait_at(mut self, mut desk: Option<&mut Desk>) -> Result<Exit> {
         let fail = |errno: Errno| Error::io("wait for", "the command", &errno.into());
         let pid = Pid::from_raw(self.pid).ok_or(Errno::SRCH).map_err(fail)?;
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(fail)?;
-        while !self.has_ended(&pidfd).map_err(fail)? {
+        while !self.has_ended(&pidfd, desk.as_deref_mut()).map_err(fail)? {
             self.deal_with_signals(pid);
         }
         let status = loop {
@@ -84,13 +90,17 @@ impl Running {
         Ok(signal.unwrap_or(Exit::Code(status.exit_status().unwrap_or(0))))
     }
 
-    /// Waits for the end or for a signal.
-    fn has_ended(&self, pidfd: &OwnedFd) -> Result<bool, Errno> {
+    /// Waits for the end, a signal or somebody at the desk.
+    fn has_ended(&self, pidfd: &OwnedFd, desk: Option<&mut Desk>) -> Result<bool, Errno> {
         use std::os::fd::AsRawFd;
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let signals = self.signals.as_ref().map_or(-1, Signals::fd);
-        let mut entries = [entry(pidfd.as_raw_fd()), entry(signals)];
-        sys::poll(&mut entries, -1)?;
+        let (asked, timeout) = desk.as_ref().map_or((-1, -1), |desk| (desk.fd(), desk.timeout()));
+        let mut entries = [entry(pidfd.as_raw_fd()), entry(signals), entry(asked)];
+        sys::poll(&mut entries, timeout)?;
+        if let Some(desk) = desk {
+            desk.turn();
+        }
         Ok(entries[0].revents != 0)
     }
 

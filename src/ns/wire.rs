@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! launcher ▶ init   START mapped   the id maps are written / write them yourself
-//!                   HELLO pid      a joiner; answered by WELCOME with init's pidfd, the lock and the inotify
+//!                   HELLO pid      a joiner; answered by WELCOME with init's pidfd, the lock, the inotify, the requests
 //!                   COMMAND pid    sent by the command itself before exec: its pid in the namespace
 //!                   LEAVE wait     answered by OTHERS, or by LAST when everything has ended
 //!                   INFO           answered by RUNS
@@ -38,6 +38,11 @@ pub(super) enum Request {
 pub(super) const REQUEST: usize = 8;
 /// Bytes of a reply's fixed part.
 const HEAD: usize = 12;
+/// In the first number of a WELCOME: which descriptors follow init's pidfd and the lock.
+pub(super) const HAS_INOTIFY: i32 = 1;
+pub(super) const HAS_REQUESTS: i32 = 2;
+/// Descriptors in a reply at most.
+pub(super) const FDS: usize = 4;
 /// Bytes of text in a reply at most.
 pub(super) const TEXT: usize = 2048;
 
@@ -110,7 +115,7 @@ pub(super) fn reply(
     let bytes = bytes.chain(numbers.0.to_ne_bytes()).chain(numbers.1.to_ne_bytes());
     head.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
     let text = text.get(..text.len().min(TEXT)).unwrap_or(&[]);
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(fds));
@@ -133,7 +138,7 @@ pub(super) fn receive(socket: impl AsFd) -> Result<Option<Reply>, Errno> {
     let mut resets = 0;
     loop {
         let mut bytes = [0u8; HEAD + TEXT];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut bytes)];
         let length = match rustix::net::recvmsg(&socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {

@@ -8,6 +8,7 @@ pub mod filesystem;
 pub mod link;
 pub mod lock;
 pub mod mkdir;
+pub mod parcel;
 pub mod passed;
 pub mod refusal;
 pub mod remove;

@@ -26,6 +26,7 @@ pub struct Ready {
 
 /// Locks the workspace's base shared, having brought it to the head.
 pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> {
+    let mut distrusted = false;
     loop {
         // From reading the head until the base is locked nothing may be swept (rule 15).
         let token = project.store.publishing()?;
@@ -40,6 +41,12 @@ pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> 
             if base.is_some_and(|base| base.root == Some(head) && base.target.is_none()) {
                 if is_marked(&project.base_path(id), &head) {
                     return Ok((project, Ready { base: id, root: head, lock }));
+                }
+                if std::mem::replace(&mut distrusted, true) {
+                    return Err(Error::corrupt(format!(
+                        "the lower tree of workspace `{workspace}` does not keep its mark"
+                    ))
+                    .with_hint("does the store's filesystem keep user xattrs? vrift doctor says"));
                 }
                 project.manifest.distrust_base(id)?;
             }

@@ -17,6 +17,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::mounts::stage::forget_mounts;
@@ -36,10 +37,13 @@ use crate::manifest::node::Content;
 use crate::os::dir::{Dir, Stat};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::upper;
+use crate::overlay::upper::{self, Upper};
 
 /// The lock, and what is known of files; its presence says that a checkpoint was begun.
 pub(super) const NAME: &str = "checkpoint";
+
+/// How the root of what a live session shows now is written.
+pub const LIVE: &str = "@live";
 
 /// Keeps everybody else from taking this session's upper in.
 pub(super) fn hold(staging: &Path) -> Result<Lock> {
@@ -104,9 +108,45 @@ pub(super) fn move_to(
 /// Takes in what the live session of a workspace has written so far. `None`: no session
 /// lives.
 pub fn checkpoint(project: Project, workspace: i64) -> Result<(Project, Option<Taken>)> {
+    with_live(project, workspace, true, read)
+}
+
+/// The root of what the live session of a workspace shows now (`@live`); the head stays
+/// where it is. `None`: no session lives.
+pub fn live_root(project: Project, workspace: i64) -> Result<(Project, Option<Digest>)> {
+    let (project, root) = with_live(project, workspace, false, |project, staging, session| {
+        let Some(seen) = look(project, staging, session)? else { return Ok(None) };
+        let start = seen.record.start_root()?;
+        let root = project.manifest.transaction(|manifest| apply(manifest, &start, edits(seen.upper)))?;
+        seen.known.write(staging)?;
+        Ok(Some(*root.as_bytes()))
+    })?;
+    Ok((project, root.map(Digest::from_bytes)))
+}
+
+/// The same where one must live.
+pub fn known_live_root(project: Project, workspace: &str) -> Result<(Project, Digest)> {
+    let id = project.manifest.known_workspace(workspace)?.id;
+    let (project, root) = live_root(project, id)?;
+    let root = root.ok_or_else(|| {
+        Error::failure(format!("workspace `{workspace}` has no live run, so there is no {LIVE}"))
+            .with_hint(format!("its state is `{workspace}`; vrift runs shows live runs"))
+    })?;
+    Ok((project, root))
+}
+
+/// Does something with the live session's staging that nobody else may do meanwhile, as the
+/// owner of all in it. `keeping`: what it has is to stay, so it must not be one that may be
+/// discarded.
+fn with_live<T: Serialize + DeserializeOwned>(
+    project: Project,
+    workspace: i64,
+    keeping: bool,
+    work: impl FnOnce(&Project, &Path, &str) -> Result<Option<T>>,
+) -> Result<(Project, Option<T>)> {
     let Some(session) = live(&project, workspace)? else { return Ok((project, None)) };
     let staging = project.staging().join(&session);
-    if record::is_alone(&staging) {
+    if keeping && record::is_alone(&staging) {
         return Err(Error::new(Kind::Busy, "the workspace has a live run whose writes may be discarded")
             .with_hint("wait for it to end: vrift runs shows it"));
     }
@@ -116,13 +156,24 @@ pub fn checkpoint(project: Project, workspace: i64) -> Result<(Project, Option<T
         Err(error) => return Err(error),
     };
     let place = project.close();
-    let taken = as_root_of_own_files("take in what the session wrote so far", || {
-        read(&place.again()?.open()?, &staging, &session)
+    let done = as_root_of_own_files("take in what the session wrote so far", || {
+        work(&place.again()?.open()?, &staging, &session)
     })?;
-    Ok((place.open()?, taken))
+    Ok((place.open()?, done))
 }
 
-fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken>> {
+/// What is in a session's upper now, in the store but in no root yet.
+struct Look {
+    record: Record,
+    upper: Upper,
+    known: Known,
+    new_bytes: u64,
+    /// Until it is dropped nothing is swept that was published (rule 15).
+    token: Publishing,
+}
+
+/// Reads a session's upper. `None`: the session has ended and was put away.
+fn look(project: &Project, staging: &Path, session: &str) -> Result<Option<Look>> {
     let belongs = |record: &Record| record.session == session;
     let Some(record) = Record::read(staging)?.filter(belongs) else { return Ok(None) };
     let token = project.store.publishing()?;
@@ -152,10 +203,16 @@ fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken
     let mut upper = upper::read_live(&staging.join("upper"), &take)?;
     let (files, new_bytes) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     forget_mounts(&mut upper, &record.mounts, &record.made);
+    Ok(Some(Look { record, upper, known: Known { files }, new_bytes, token }))
+}
+
+fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken>> {
+    let Some(seen) = look(project, staging, session)? else { return Ok(None) };
+    let Look { record, upper, known, new_bytes, token } = seen;
     let mut taken = summary(&upper, new_bytes);
     let ended = project.manifest.transaction(|manifest| {
         // Ended and put away meanwhile: there is nothing left to take in.
-        if Record::read(staging)?.filter(belongs).is_none() {
+        if Record::read(staging)?.filter(|record| record.session == session).is_none() {
             return Ok(true);
         }
         let (state, moved) = move_to(project, &token, &record, edits(upper), Cause::Checkpoint)?;
@@ -168,7 +225,7 @@ fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken
     if ended {
         return Ok(None);
     }
-    Known { files }.write(staging)?;
+    known.write(staging)?;
     Ok(Some(taken))
 }
 

@@ -1,7 +1,7 @@
 //! The environment a command gets: the caller's, with a few words about where it is.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// The caller's environment with ours on top.
 pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
@@ -17,11 +17,18 @@ pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// PWD as it is, where it names `cwd` (by a link, perhaps), else `cwd`.
-pub fn set_pwd(variables: &mut Vec<(OsString, OsString)>, cwd: &Path) {
+/// PWD as it is, where it names `cwd` (by a link, perhaps); else by the way that was `gone`
+/// to get there from it, where that names it; else `cwd`.
+pub fn set_pwd(variables: &mut Vec<(OsString, OsString)>, cwd: &Path, gone: &[&Path]) {
+    let pwd = variables.iter_mut().find(|(name, value)| name == "PWD" && Path::new(value).is_absolute());
+    if let (Some((_, pwd)), false) = (pwd, gone.is_empty()) {
+        let way = gone.iter().fold(PathBuf::from(&*pwd), |dir, step| dir.join(step));
+        *pwd = way.components().collect::<PathBuf>().into_os_string(); // without `.`
+    }
     let names_it = |(name, value): &(OsString, OsString)| {
         name == "PWD"
             && Path::new(value).is_absolute()
+            && !Path::new(value).components().any(|part| part == Component::ParentDir)
             && std::fs::canonicalize(value).is_ok_and(|dir| dir == cwd)
     };
     if !variables.iter().any(names_it) {
@@ -64,6 +71,26 @@ mod tests {
 
     fn value<'a>(variables: &'a [(OsString, OsString)], name: &str) -> Option<&'a str> {
         variables.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.to_str())
+    }
+
+    #[test]
+    fn pwd_keeps_the_way_the_caller_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(real.join("project")).unwrap();
+        std::os::unix::fs::symlink("project", real.join("link")).unwrap();
+        let cwd = real.join("project");
+        let pwd = |before: &Path, gone: &[&Path]| {
+            let mut variables = vec![("PWD".into(), before.into())];
+            set_pwd(&mut variables, &cwd, gone);
+            value(&variables, "PWD").unwrap().to_string()
+        };
+        let shown = |path: &str| real.join(path).to_str().unwrap().to_string();
+        assert_eq!(pwd(&real.join("link"), &[]), shown("link"));
+        assert_eq!(pwd(&real, &[]), shown("project"));
+        assert_eq!(pwd(&real, &[Path::new("link")]), shown("link"));
+        assert_eq!(pwd(Path::new("/"), &[&real.join("link")]), shown("link"));
+        assert_eq!(pwd(Path::new("/usr"), &[Path::new("link")]), shown("project"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::project::Project;
 use super::take_in::{self, Taken, Trust};
 use crate::error::Result;
 use crate::manifest::run::Run;
-use crate::ns::Left;
+use crate::ns::{Desk, Left};
 
 /// What leaving did.
 pub struct Departure {
@@ -30,12 +30,13 @@ pub struct Leaving {
     pub discard: bool,
 }
 
-/// Leaves; who is the last to leave takes in, or throws away.
-pub fn leave(session: Session, leaving: Leaving) -> Result<Departure> {
+/// Leaves; who is the last to leave takes in, or throws away. While it waits for what the
+/// command left, the desk is served.
+pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Result<Departure> {
     let Session { project, name, link, locks, .. } = session; // a joiner's lock is in its link
     let nothing =
         |project| Departure { project, ended: vec![], taken: None, discarded: None, unconfirmed: false };
-    match link.leave(leaving.wait)? {
+    match link.leave_from(leaving.wait, desk)? {
         Left::OthersLive => Ok(nothing(project)),
         Left::Last { ended, unmounted } => {
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };

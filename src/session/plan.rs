@@ -37,7 +37,7 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
     let mut files = super::shell::files();
     files.push((inside::INSIDE.into(), inside.text().into_bytes()));
-    let cover = Cover::new(place.store.root(), files)?;
+    let cover = Cover::new(place.store.root(), files)?.with_requests(inside::REQUESTS);
     let mut steps = vec![Step::SlaveMounts];
     let holds = !held.is_empty();
     if holds {

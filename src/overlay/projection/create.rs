@@ -88,6 +88,8 @@ impl Pass {
     fn take(&mut self, item: Item, lead: &mut Lead<'_, '_, Job>) -> Result<()> {
         let Item { path, mut entry, must_be_there } = item;
         let Some((parent, name)) = split(&path) else {
+            // a view shows the upper's root as its own; this one stays open for us
+            entry.meta.mode |= 0o700;
             self.dirs.push((path, entry.meta));
             return Ok(());
         };

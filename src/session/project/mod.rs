@@ -64,6 +64,28 @@ impl Project {
         Self::open(store, choice.root, !choice.registered)
     }
 
+    /// The same without registering anything: a project that is not known yet is as it
+    /// would begin, and nothing of it is kept.
+    pub fn find_or_imagine(store: Store, start: &Path, named: bool) -> Result<Self> {
+        let start = directory(start)?;
+        let choice = choose(Some(&store), &start);
+        if choice.registered {
+            return Self::open(store, choice.root, false);
+        }
+        choice.check(&store, &start, named)?;
+        let dir = store.projects_path().join(project_id(&choice.root));
+        let manifest = Manifest::of_nothing(&dir)?;
+        manifest.create_workspace(MAIN)?;
+        let identity = identity::of(&choice.root)?;
+        let place = Place { root: choice.root, dir, store, config: Arc::default(), identity };
+        Ok(Self { place, manifest, registered_now: false })
+    }
+
+    /// Whether `start` lies in a project that is registered.
+    pub fn is_known(store: &Store, start: &Path) -> Result<bool> {
+        Ok(choose(Some(store), &directory(start)?).registered)
+    }
+
     /// The root of the project that `start` lies in, and the digest of the configuration
     /// that was allowed; nothing is registered.
     pub fn look(store: Option<Store>, start: &Path) -> Result<(PathBuf, Option<Vec<u8>>)> {
