@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the top to the bottom (design: "Where code lives"). Modules of one line may
 /// import each other.
 const ORDER: &[&[&str]] = &[
-    &["main"],
+    &["main", "bin"],
     &["commands"],
     &["cli"],
     &["session"],

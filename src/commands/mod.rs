@@ -22,6 +22,7 @@ pub mod paths;
 pub mod printer;
 pub mod project;
 pub mod recover;
+pub mod remote;
 pub mod restore;
 pub mod run;
 pub mod runs;

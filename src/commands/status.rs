@@ -8,6 +8,7 @@ use super::printer::{Printer, Tone};
 use crate::cli;
 use crate::error::Result;
 use crate::manifest::diff::{Change, diff};
+use crate::manifest::git;
 use crate::session::checkpoint::live_root;
 use crate::session::mounts;
 use crate::session::project::Project;
@@ -34,13 +35,16 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
     if let Some(head) = &head {
         diff(&project.manifest, workspace.host_base.as_ref(), Some(head), &mut |change| {
             let at = |mount: &Vec<u8>| change.path == *mount || mounts::is_below(&change.path, mount);
-            if !covered.iter().any(at) {
+            if !covered.iter().any(at) && !git::is_detail(&change.path) {
                 changes.push(change);
             }
             Ok(())
         })?;
     }
     let lines = lines(&changes);
+    let (manifest, base) = (&project.manifest, workspace.host_base.as_ref());
+    let owned = head.map(|head| git::owned(manifest, &project.store, base, &head)).transpose()?;
+    let owned = owned.unwrap_or_default();
     let conflicts = project.manifest.conflicts(workspace.id)?;
     let (live, orphans) = sessions_of(&project, workspace.id)?;
     if args.json.json {
@@ -53,6 +57,9 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
             })).collect::<Vec<Value>>(),
             "conflicts": conflicts.iter().map(|open| json!({
                 "path": String::from_utf8_lossy(&open.path), "against": open.against,
+            })).collect::<Vec<Value>>(),
+            "git": owned.iter().map(|owned| json!({
+                "path": String::from_utf8_lossy(&owned.path), "unlike": owned.unlike,
             })).collect::<Vec<Value>>(),
             "live": live,
             "orphans": orphans,
@@ -67,6 +74,14 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
         let mark = printer.toned(Tone::Bad, "conflict");
         printer.out(&format!("{mark} {} (against {})\n", shown(&open.path), open.against));
     }
+    for git::Owned { path, unlike } in &owned {
+        printer.out(&format!(
+            "git {} belongs to the workspace ({} changed inside) until the host has the same: git fetch vrift::{}\n",
+            shown(path),
+            unlike.join(", "),
+            workspace.name
+        ));
+    }
     for orphan in &orphans {
         let mark = printer.toned(Tone::Warning, "orphan");
         printer.out(&format!("{mark} session {orphan}: vrift recover {orphan} --keep or --drop\n"));
@@ -80,7 +95,7 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
         let path = String::from_utf8_lossy(path);
         printer.out(&format!("{} {}\n", printer.toned(tone, &mark.to_string()), path.escape_debug()));
     }
-    if lines.is_empty() {
+    if lines.is_empty() && owned.is_empty() {
         printer.out("the workspace is as the directory was when it was last taken over\n");
     }
     Ok(0)

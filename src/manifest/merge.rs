@@ -14,15 +14,19 @@
 //! in it by itself. Deleted on one side it stays as long as something in it stays,
 //! which is what the other side changed (a conflict each) or added (none).
 //!
+//! A repository (`.git`) is one unit where [`How::git`] says so: the tables in `git`.
+//!
 //! A name takes the group of the entry it takes, so names of one group can end with
 //! unequal entries: only names equal in group, kind and metadata are to be linked.
 //!
 //! Subtrees and chunks that two of the three have alike are not read.
 
+use crate::cas::Store;
 use crate::cas::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::chunk::{Change, Listing, pairs};
 use crate::manifest::dir::{empty_dir, push_name, read_root, write_root};
+use crate::manifest::git;
 use crate::manifest::node::{Entry, Kind, Meta};
 use crate::manifest::store::Trees;
 pub use crate::manifest::three_way::{NoText, Side, TextMerge};
@@ -36,6 +40,26 @@ pub struct Conflict {
     pub base: Option<Entry>,
     pub ours: Option<Entry>,
     pub theirs: Option<Entry>,
+}
+
+/// How to merge.
+pub struct How<'a> {
+    /// Whose version stands where only one can.
+    pub winner: Side,
+    pub text: &'a dyn TextMerge,
+    /// Repositories are units; `None`: they are directories like others.
+    pub git: Option<Git<'a>>,
+    /// A file that both sides have with one content keeps our mtime.
+    pub our_mtimes: bool,
+}
+
+/// How to merge repositories.
+#[derive(Clone, Copy)]
+pub struct Git<'a> {
+    /// Has the files that say what a repository's state is.
+    pub store: &'a Store,
+    /// Whose repository stands where both sides changed its state.
+    pub keeps: Side,
 }
 
 /// The outcome of [`merge`].
@@ -53,20 +77,20 @@ pub fn merge(
     base: Option<&Digest>,
     ours: &Digest,
     theirs: &Digest,
-    winner: Side,
-    text: &dyn TextMerge,
+    how: &How<'_>,
 ) -> Result<Merged> {
     if ours == theirs || base == Some(theirs) {
         return Ok(Merged { root: *ours, conflicts: Vec::new() });
     }
-    if base == Some(ours) {
+    if base == Some(ours) && !how.our_mtimes {
         return Ok(Merged { root: *theirs, conflicts: Vec::new() });
     }
     let base = base.map(|base| read_root(trees, base)).transpose()?;
     let (ours, theirs) = (Some(read_root(trees, ours)?), Some(read_root(trees, theirs)?));
-    let mut run = Run { trees, rules: Rules { winner, text }, conflicts: Vec::new() };
+    let rules = Rules { winner: how.winner, text: how.text, our_mtimes: how.our_mtimes };
+    let mut run = Run { trees, rules, git: how.git, conflicts: Vec::new() };
     // Two directories always merge into one.
-    let merged = run.all(Three { name: Vec::new(), base, ours, theirs })?;
+    let merged = run.all(Three { name: Vec::new(), base, ours, theirs }, Vec::new())?;
     let merged = merged.ok_or_else(|| Error::corrupt("two roots did not merge into one"))?;
     let root = write_root(trees, &merged)?;
     Ok(Merged { root, conflicts: run.conflicts })
@@ -84,16 +108,17 @@ struct Frame {
     changes: Vec<Change>,
 }
 
-struct Run<'a> {
-    trees: &'a dyn Trees,
+pub(super) struct Run<'a> {
+    pub(super) trees: &'a dyn Trees,
     rules: Rules<'a>,
+    /// `None` inside a repository too.
+    pub(super) git: Option<Git<'a>>,
     conflicts: Vec<Conflict>,
 }
 
 impl Run<'_> {
-    /// Merges the topmost entry and all below it.
-    fn all(&mut self, top: Three) -> Result<Option<Entry>> {
-        let mut path = top.name.clone();
+    /// Merges the topmost entry, which has this path, and all below it.
+    pub(super) fn all(&mut self, top: Three, mut path: Vec<u8>) -> Result<Option<Entry>> {
         let mut stack: Vec<Frame> = Vec::new();
         let mut next = Some(top);
         loop {
@@ -101,6 +126,10 @@ impl Run<'_> {
             let (three, merged) = match next.take() {
                 Some(three) => match self.rules.step(&three)? {
                     Step::Take(entry) => (three, entry),
+                    _ if three.name == git::NAME && self.git.is_some() && three.has_dir() => {
+                        let merged = self.repository(&three, &path)?;
+                        (three, merged)
+                    }
                     Step::Conflict(entry) => {
                         let Three { base, ours, theirs, .. } = three.clone();
                         self.conflicts.push(Conflict { path: path.clone(), base, ours, theirs });

@@ -21,6 +21,10 @@ fn leaf(spec: &str) -> (&str, Entry) {
     }
 }
 
+fn how(winner: Side, text: &dyn TextMerge) -> How<'_> {
+    How { winner, text, git: None, our_mtimes: false }
+}
+
 fn from(spec: &str) -> Model {
     model(&spec.split_whitespace().map(leaf).collect::<Vec<_>>())
 }
@@ -76,9 +80,9 @@ fn names_and_contents() {
         ("a.c=1 a/b=1 b=1", "a.c=2 a/b=2 b=2", "a.c=3 a/b=3 b=3", "a/ a/b=2 a.c=2 b=2 !a/b !a.c !b"),
     ] {
         let [base, ours, theirs] = [base, ours, theirs].map(|spec| build(&trees, &from(spec)));
-        let merged = merge(&trees, Some(&base), &ours, &theirs, Side::Ours, &NoText).unwrap();
+        let merged = merge(&trees, Some(&base), &ours, &theirs, &how(Side::Ours, &NoText)).unwrap();
         assert_eq!(told(&trees, &merged), result);
-        let mirrored = merge(&trees, Some(&base), &theirs, &ours, Side::Theirs, &NoText).unwrap();
+        let mirrored = merge(&trees, Some(&base), &theirs, &ours, &how(Side::Theirs, &NoText)).unwrap();
         assert_eq!(mirrored.root, merged.root);
     }
 }
@@ -87,7 +91,7 @@ fn names_and_contents() {
 fn without_a_base_all_is_added() {
     let trees = Counting::default();
     let [ours, theirs] = ["a=1 b=1 d/x=1", "a=1 b=2 d/y=1"].map(|spec| build(&trees, &from(spec)));
-    let merged = merge(&trees, None, &ours, &theirs, Side::Theirs, &NoText).unwrap();
+    let merged = merge(&trees, None, &ours, &theirs, &how(Side::Theirs, &NoText)).unwrap();
     assert_eq!(told(&trees, &merged), "a=1 b=2 d/ d/x=1 d/y=1 !b");
     assert_eq!(merged.conflicts[0].base, None);
 }
@@ -97,7 +101,7 @@ fn one(base: &Entry, ours: &Entry, theirs: &Entry, winner: Side, text: &dyn Text
     let trees = Counting::default();
     let [base, ours, theirs] =
         [base, ours, theirs].map(|entry| build(&trees, &model(&[("f", entry.clone())])));
-    let merged = merge(&trees, Some(&base), &ours, &theirs, winner, text).unwrap();
+    let merged = merge(&trees, Some(&base), &ours, &theirs, &how(winner, text)).unwrap();
     (lookup(&trees, &merged.root, b"f").unwrap().unwrap(), merged.conflicts.len())
 }
 
@@ -144,7 +148,7 @@ fn metadata_against_deletion_or_another_kind_gives_way() {
         touched.get_mut(&crate::manifest::model::key(key)).unwrap().meta.mtime = Time { secs: 9, nanos: 0 };
     }
     let [base, ours, theirs] = [from("a=1 d/b=1"), touched, from("d/b=link")].map(|m| build(&trees, &m));
-    let merged = merge(&trees, Some(&base), &ours, &theirs, Side::Ours, &NoText).unwrap();
+    let merged = merge(&trees, Some(&base), &ours, &theirs, &how(Side::Ours, &NoText)).unwrap();
     assert_eq!(told(&trees, &merged), "d/ d/b=link");
     assert_eq!(lookup(&trees, &merged.root, b"d").unwrap().unwrap().meta.mtime.secs, 9);
 }
@@ -187,7 +191,7 @@ fn what_two_sides_have_alike_is_not_read() {
     let ours = apply(&trees, &base, vec![put("d001/f000001", 7), put("d002/f000001", 7)]).unwrap();
     let theirs = apply(&trees, &base, vec![put("d002/f090000", 8), put("d003/f000001", 8)]).unwrap();
     trees.reset();
-    let merged = merge(&trees, Some(&base), &ours, &theirs, Side::Ours, &NoText).unwrap();
+    let merged = merge(&trees, Some(&base), &ours, &theirs, &how(Side::Ours, &NoText)).unwrap();
     assert!(merged.conflicts.is_empty());
     // Three roots; two listings each for the pairs; one directory changed on both sides.
     assert!(trees.gets.get() <= 20, "read {} bodies", trees.gets.get());
@@ -210,13 +214,13 @@ fn a_tree_3000_deep_is_merged() {
     };
     let (base, ours) = (deep(&[("a", 1), ("b", 1)]), deep(&[("a", 2), ("b", 1)]));
     let merged =
-        merge(&trees, Some(&base), &ours, &deep(&[("a", 1), ("b", 2)]), Side::Ours, &NoText).unwrap();
+        merge(&trees, Some(&base), &ours, &deep(&[("a", 1), ("b", 2)]), &how(Side::Ours, &NoText)).unwrap();
     assert_eq!(merged, Merged { root: deep(&[("a", 2), ("b", 2)]), conflicts: vec![] });
     let gone = write_root(&trees, &dir("", write_dir(&trees, &[]).unwrap())).unwrap();
-    let merged = merge(&trees, Some(&base), &ours, &gone, Side::Ours, &NoText).unwrap();
+    let merged = merge(&trees, Some(&base), &ours, &gone, &how(Side::Ours, &NoText)).unwrap();
     assert_eq!(merged.root, deep(&[("a", 2)]));
     assert_eq!(merged.conflicts[0].path.len(), 2 * 3_000 + 1);
-    let merged = merge(&trees, Some(&base), &ours, &gone, Side::Theirs, &NoText).unwrap();
+    let merged = merge(&trees, Some(&base), &ours, &gone, &how(Side::Theirs, &NoText)).unwrap();
     assert_eq!((merged.root, merged.conflicts.len()), (gone, 1));
 }
 
@@ -227,10 +231,10 @@ proptest! {
         let (b, x) = (build(&trees, &b), build(&trees, &x));
         let clean = Merged { root: x, conflicts: vec![] };
         for winner in [Side::Ours, Side::Theirs] {
-            prop_assert_eq!(&merge(&trees, Some(&b), &b, &x, winner, &NoText).unwrap(), &clean);
-            prop_assert_eq!(&merge(&trees, Some(&b), &x, &b, winner, &NoText).unwrap(), &clean);
+            prop_assert_eq!(&merge(&trees, Some(&b), &b, &x, &how(winner, &NoText)).unwrap(), &clean);
+            prop_assert_eq!(&merge(&trees, Some(&b), &x, &b, &how(winner, &NoText)).unwrap(), &clean);
             let base = (!none).then_some(&b);
-            prop_assert_eq!(&merge(&trees, base, &x, &x, winner, &NoText).unwrap(), &clean);
+            prop_assert_eq!(&merge(&trees, base, &x, &x, &how(winner, &NoText)).unwrap(), &clean);
         }
     }
 
@@ -246,7 +250,7 @@ proptest! {
             let tree = write_dir(&trees, &[dir("l", left), dir("r", right)]).unwrap();
             write_root(&trees, &dir("", tree)).unwrap()
         };
-        let merged = merge(&trees, Some(&two(b, b)), &two(x, b), &two(b, y), Side::Ours, &NoText).unwrap();
+        let merged = merge(&trees, Some(&two(b, b)), &two(x, b), &two(b, y), &how(Side::Ours, &NoText)).unwrap();
         prop_assert_eq!(merged, Merged { root: two(x, y), conflicts: vec![] });
     }
 
@@ -257,8 +261,8 @@ proptest! {
         let trees = Counting::default();
         let b = b.map(|b| build(&trees, &b));
         let (x, y) = (build(&trees, &x), build(&trees, &y));
-        let one = merge(&trees, b.as_ref(), &x, &y, Side::Ours, &NoText).unwrap();
-        let mut other = merge(&trees, b.as_ref(), &y, &x, Side::Theirs, &NoText).unwrap();
+        let one = merge(&trees, b.as_ref(), &x, &y, &how(Side::Ours, &NoText)).unwrap();
+        let mut other = merge(&trees, b.as_ref(), &y, &x, &how(Side::Theirs, &NoText)).unwrap();
         for conflict in &mut other.conflicts {
             std::mem::swap(&mut conflict.ours, &mut conflict.theirs);
         }
@@ -272,7 +276,7 @@ proptest! {
         let trees = Counting::default();
         let merged = {
             let [b, x, y] = [&b, &x, &y].map(|m| build(&trees, m));
-            merge(&trees, Some(&b), &x, &y, Side::Ours, &NoText).unwrap()
+            merge(&trees, Some(&b), &x, &y, &how(Side::Ours, &NoText)).unwrap()
         };
         let result = unfold(&trees, &merged.root);
         let conflicts: Vec<_> = merged

@@ -26,6 +26,7 @@
 //! | [`merge`], `three_way`, [`lines`] | three roots give one, and conflicts; text by lines |
 //! | [`walk`] | a root's entries by path |
 //! | [`reach`], [`keep`] | everything that roots are made of; what keeps a root |
+//! | [`git`], `merge_git` | what a repository's state is; repositories are merged as units |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
 //! | [`workspace`], [`history`], [`snapshot`], [`roots`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
@@ -44,11 +45,13 @@ pub mod diff;
 pub mod dir;
 pub mod edit;
 pub mod encode;
+pub mod git;
 pub mod group;
 pub mod history;
 pub mod keep;
 pub mod lines;
 pub mod merge;
+mod merge_git;
 #[cfg(test)]
 mod model;
 pub mod node;

@@ -28,7 +28,7 @@ impl TextMerge for NoText {
 }
 
 /// One name on all sides; `merge` says what comes of it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Three {
     pub name: Vec<u8>,
     pub base: Option<Entry>,
@@ -39,6 +39,11 @@ pub(super) struct Three {
 impl Three {
     pub fn trees(&self) -> [Option<Digest>; 3] {
         [&self.base, &self.ours, &self.theirs].map(|entry| entry.as_ref().and_then(Entry::tree))
+    }
+
+    /// Any side has a directory.
+    pub fn has_dir(&self) -> bool {
+        self.trees().iter().any(Option::is_some)
     }
 }
 
@@ -58,6 +63,8 @@ pub(super) enum Step {
 pub(super) struct Rules<'a> {
     pub winner: Side,
     pub text: &'a dyn TextMerge,
+    /// A file that both sides have with one content keeps our mtime.
+    pub our_mtimes: bool,
 }
 
 impl Rules<'_> {
@@ -67,7 +74,7 @@ impl Rules<'_> {
         if ours == theirs || base == theirs {
             return Ok(Step::Take(ours.clone()));
         }
-        if base == ours {
+        if base == ours && !(self.our_mtimes && ours.is_some() && theirs.is_some()) {
             return Ok(Step::Take(theirs.clone()));
         }
         match (ours, theirs) {
@@ -97,6 +104,9 @@ impl Rules<'_> {
         if ours.kind == theirs.kind {
             let mut merged = ours.clone();
             merged.meta = self.meta(base_meta, &ours.meta, &theirs.meta);
+            if self.our_mtimes && ours.content().is_some() {
+                merged.meta.mtime = ours.meta.mtime;
+            }
             merged.group = self.field(alike.map(|base| &base.group), &ours.group, &theirs.group);
             return Ok(Step::Take(Some(merged)));
         }

@@ -32,7 +32,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::history::Cause;
 use crate::manifest::lines::Lines;
-use crate::manifest::merge::{Side, merge};
+use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::node::Content;
 use crate::os::dir::{Dir, Stat};
 use crate::os::lock::{Hold, Lock};
@@ -94,7 +94,10 @@ pub(super) fn move_to(
     } else {
         // The head moved while the session lived: its changes are merged into it.
         let text = Lines { store: &project.store, token };
-        let merged = merge(manifest, Some(&before), &head, &state, Side::Ours, &text)?;
+        // Of a repository that changed on both sides the session's stands.
+        let git = Git { store: &project.store, keeps: Side::Theirs };
+        let how = How { winner: Side::Ours, text: &text, git: Some(git), our_mtimes: false };
+        let merged = merge(manifest, Some(&before), &head, &state, &how)?;
         for conflict in &merged.conflicts {
             manifest.add_conflict(now.id, "session", conflict)?;
         }

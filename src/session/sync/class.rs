@@ -19,6 +19,7 @@ use super::tracked::Tracked;
 pub use crate::config::class::Class;
 use crate::config::rules::Ruled;
 use crate::config::{Config, rules};
+use crate::manifest::git;
 
 /// The rules of a project, before any of its own directories is read.
 pub struct Classes<'a> {
@@ -65,7 +66,7 @@ impl<'a> Classes<'a> {
 
     /// What decides about exactly this path; `None`: it is as what it lies in.
     pub fn ruled(&self, rules: Option<&Arc<Rules>>, path: &[u8], is_dir: bool, own: bool) -> Option<Ruled> {
-        let in_git = is_git(path);
+        let in_git = git::is_in(path);
         let configured = if self.configured.is_empty() {
             None
         } else {
@@ -103,11 +104,6 @@ impl Rules {
         }
         None
     }
-}
-
-/// `.git` is one unit, wherever it is.
-fn is_git(path: &[u8]) -> bool {
-    path.split(|&byte| byte == b'/').any(|part| part == b".git")
 }
 
 /// The user's rules, the repository's, and those of the directories between the

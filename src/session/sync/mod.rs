@@ -9,6 +9,8 @@ mod assemble;
 pub mod class;
 pub mod explain;
 mod known;
+mod read;
+mod repository;
 mod tracked;
 pub mod walk;
 
@@ -24,12 +26,12 @@ use self::assemble::{Assembled, assemble, newly_own};
 use self::class::Classes;
 use self::walk::{Walk, Walked, walk};
 use crate::cas::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::history::Cause;
 use crate::manifest::lines::Lines;
-use crate::manifest::merge::{Side, merge};
+use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::Workspace;
 use crate::os::lock::{Hold, Lock};
@@ -39,6 +41,11 @@ use crate::session::project::Project;
 
 /// Below this many names nobody asks when most of them are gone (rule 18).
 const MANY: usize = 100;
+
+/// Walks of a repository that keeps changing before it is taken as it is.
+const FEW: usize = 3;
+/// Walks of one that keeps losing packs before that is an error.
+const ROUNDS: usize = 50;
 
 /// What a sync did.
 #[derive(Default)]
@@ -92,19 +99,16 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let first = manifest.known_workspace(workspace)?.head.is_none();
     let stamps = manifest.stamps()?;
     let classes = Classes::of_project(&project.root, &project.config);
-    let walked = walk(
-        &project.root,
-        &Walk {
-            store: &project.store,
-            token: &token,
-            stamps: &stamps,
-            classes: &classes,
-            take_own: first,
-            cold: &project.config.cold,
-            began: clock_of(&project.root),
-            meter,
-        },
-    )?;
+    let walked = settled(&project.root, || Walk {
+        store: &project.store,
+        token: &token,
+        stamps: &stamps,
+        classes: &classes,
+        take_own: first,
+        cold: &project.config.cold,
+        began: clock_of(&project.root),
+        meter,
+    })?;
     let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
     if !first && !options.accept_deletions {
         refuse_mass_deletion(&walked, counted(&stamps, &walked), project)?;
@@ -146,6 +150,19 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     Ok(report)
 }
 
+/// Walks until no repository changes meanwhile: a few times only, for the order in which
+/// they are read keeps them whole. One that lost packs is not whole.
+fn settled<'w>(root: &Path, how: impl Fn() -> Walk<'w>) -> Result<Walked> {
+    for round in 0..ROUNDS {
+        let walked = walk(root, &how())?;
+        if !walked.packs_moved && (!walked.moved || round >= FEW) {
+            return Ok(walked);
+        }
+    }
+    Err(Error::new(Kind::Busy, format!("git keeps repacking a repository in `{}`", root.display()))
+        .with_hint("run the command again when it is done"))
+}
+
 /// The workspace's head with the host's changes in it.
 fn take_over(
     project: &Project,
@@ -168,7 +185,9 @@ fn take_over(
         }
         base => base,
     };
-    let merged = merge(manifest, base.as_ref(), &head, &assembled.root, Side::Theirs, text)?;
+    let git = Git { store: &project.store, keeps: Side::Ours };
+    let how = How { winner: Side::Theirs, text: text, git: Some(git), our_mtimes: false };
+    let merged = merge(manifest, base.as_ref(), &head, &assembled.root, &how)?;
     for conflict in &merged.conflicts {
         manifest.add_conflict(workspace.id, "host", conflict)?;
         let (path, host_deleted) = (conflict.path.clone(), conflict.theirs.is_none());

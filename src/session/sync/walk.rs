@@ -6,8 +6,7 @@
 //! began, by that filesystem's own clock, is read again next time (rule 19).
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use super::class::{Class, Classes, Rules};
 use super::known::{Known, is_racy, stamp_of};
+use super::read::{has_moved, meta_of};
+use super::repository::{self, Look, Part, When};
 use crate::cas::Store;
 use crate::cas::store::Publishing;
-use crate::error::{Context, Error, Result, quoted};
-use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
+use crate::error::{Error, Result, quoted};
+use crate::manifest::git;
+use crate::manifest::node::{Entry, Meta};
 use crate::manifest::stamp::{Packer, Stamp, Stamps};
 use crate::os::crew::{self, Jobs};
-use crate::os::dir::{Dir, Stat, stat_fd};
-use crate::overlay::escape;
+use crate::os::dir::{Dir, Stat};
 use crate::progress::Meter;
 
 /// Files read by one worker before it asks for other work.
@@ -62,6 +63,10 @@ pub struct Walked {
     /// Files whose content was read, and what was new to the store.
     pub read: usize,
     pub new_bytes: u64,
+    /// A repository changed while it was read: its parts may not fit.
+    pub moved: bool,
+    /// One lost a pack: objects may be missing.
+    pub packs_moved: bool,
 }
 
 impl Walked {
@@ -119,19 +124,32 @@ pub struct Fresh {
 }
 
 enum Item {
-    Dir { parent: Arc<Dir>, name: CString, path: Vec<u8>, own: bool, rules: Option<Arc<Rules>> },
-    Root(Dir),
+    Child { parent: Arc<Dir>, name: CString, at: At },
+    Root(Dir, At),
     Files { dir: Arc<Dir>, path: Vec<u8>, files: Vec<(CString, Stat)> },
+}
+
+/// What is known of a directory before it is read.
+struct At {
+    path: Vec<u8>,
+    own: bool,
+    /// Those of the directory that it is in.
+    rules: Option<Arc<Rules>>,
+    part: Part,
 }
 
 /// What workers add to.
 #[derive(Default)]
-struct Gathered {
-    walked: Walked,
+pub(super) struct Gathered {
+    pub(super) walked: Walked,
     /// Entries of files, and names whose stamp must not be trusted, by directory.
-    files: HashMap<Vec<u8>, Vec<(Fresh, bool)>>,
-    gone: HashSet<(Vec<u8>, Vec<u8>)>,
+    pub(super) files: HashMap<Vec<u8>, Vec<(Fresh, bool)>>,
+    pub(super) gone: HashSet<(Vec<u8>, Vec<u8>)>,
     pending: HashMap<Vec<u8>, Vec<(Vec<u8>, Stamp)>>,
+    /// What is read after everything else, in order.
+    later: [Vec<Item>; repository::STEPS],
+    /// The repositories, and how they looked before they were read.
+    repositories: Vec<(Arc<Dir>, Look)>,
 }
 
 /// The tree of a directory until the assembly knows it.
@@ -144,17 +162,26 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
     let dev = dir.stat_self()?.dev;
     let gathered = Mutex::new(Gathered::default());
     let work = |item: Item, jobs: &Jobs<Item>| match item {
-        Item::Root(dir) => {
-            let rules = walk.classes.top();
-            walk.directory(jobs, &gathered, dev, Arc::new(dir), Vec::new(), false, rules)
-        }
-        Item::Dir { parent, name, path, own, rules } => match parent.child(&name) {
-            Ok(dir) => walk.directory(jobs, &gathered, dev, Arc::new(dir), path, own, rules),
-            Err(error) => not_opened(&gathered, path, error),
+        Item::Root(dir, at) => walk.directory(jobs, &gathered, dev, Arc::new(dir), at),
+        Item::Child { parent, name, at } => match parent.child(&name) {
+            Ok(dir) => walk.directory(jobs, &gathered, dev, Arc::new(dir), at),
+            Err(error) => not_opened(&gathered, at.path, error),
         },
         Item::Files { dir, path, files } => walk.files(&gathered, &dir, &path, files),
     };
-    crew::run(&work, |lead| lead.give(Item::Root(dir)))?;
+    let top = At { path: Vec::new(), own: false, rules: walk.classes.top(), part: Part::Any };
+    crew::run(&work, |lead| lead.give(Item::Root(dir, top)))?;
+    loop {
+        // One that lies in another puts things off anew.
+        let later = lock(&gathered).later.iter_mut().find(|later| !later.is_empty()).map(std::mem::take);
+        let Some(later) = later else { break };
+        crew::run(&work, |lead| later.into_iter().try_for_each(|item| lead.give(item)))?;
+    }
+    let repositories = std::mem::take(&mut lock(&gathered).repositories);
+    for (dir, before) in repositories {
+        let same = Look::at(&dir) == before;
+        lock(&gathered).walked.moved |= !same;
+    }
     let mut gathered = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
     gathered.walked.root = meta;
     Ok(gathered.finish())
@@ -177,17 +204,15 @@ fn not_opened(gathered: &Mutex<Gathered>, path: Vec<u8>, error: Error) -> Result
 }
 
 impl Walk<'_> {
-    #[allow(clippy::too_many_arguments)]
     fn directory(
         &self,
         jobs: &Jobs<Item>,
         gathered: &Mutex<Gathered>,
         dev: (u32, u32),
         dir: Arc<Dir>,
-        path: Vec<u8>,
-        own: bool,
-        mut rules: Option<Arc<Rules>>,
+        at: At,
     ) -> Result<()> {
+        let At { path, own, mut rules, part } = at;
         let names = match dir.names() {
             Ok(names) => names,
             Err(error) if has_moved(&error) && !path.is_empty() => {
@@ -198,6 +223,22 @@ impl Walk<'_> {
             }
             Err(error) => return Err(error),
         };
+        let in_git = git::is_in(&path);
+        if part == Part::Any
+            && repository::is_repository(names.iter().map(|name| name.name.to_bytes()))
+            && self.has_refs(&dir, &path, dev)?
+        {
+            let look = Look::at(&dir);
+            let at = |path, part| At { path, own, rules: rules.clone(), part };
+            let refs = at(join(&path, b"refs"), Part::Any);
+            jobs.give(Item::Child { parent: dir.clone(), name: c"refs".to_owned(), at: refs });
+            let mut gathered = lock(gathered);
+            gathered.repositories.push((dir.clone(), look));
+            // Its names have been read: from the start again.
+            let again = Item::Child { parent: dir, name: c".".to_owned(), at: at(path, Part::Top) };
+            gathered.later[0].push(again);
+            return Ok(());
+        }
         if let Some(outer) = &rules
             && !own
             && names.iter().any(|name| name.name.to_bytes() == b".gitignore")
@@ -215,11 +256,15 @@ impl Walk<'_> {
         let mut owned = Vec::new();
         let mut vanished = Vec::new();
         let mut mounted = Vec::new();
+        let mut later = Vec::new();
         let mut same = stamps.is_some();
         for name in &names {
             let bytes = name.name.to_bytes();
             if bytes.starts_with(b".vrift-") {
                 continue; // ours (rule 5)
+            }
+            if in_git && repository::is_passing(bytes) {
+                continue;
             }
             let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
             let inner = join(&path, bytes);
@@ -246,7 +291,8 @@ impl Walk<'_> {
                     if is_dir {
                         walked.subdirs.push(bytes.to_vec());
                         let (parent, name) = (dir.clone(), name.name.clone());
-                        jobs.give(Item::Dir { parent, name, path: inner, own: true, rules: None });
+                        let at = At { path: inner, own: true, rules: None, part: Part::Any };
+                        jobs.give(Item::Child { parent, name, at });
                     }
                     continue;
                 }
@@ -261,7 +307,14 @@ impl Walk<'_> {
             if stat.kind == FileType::Directory && stat.dev == dev {
                 walked.subdirs.push(bytes.to_vec());
                 let (parent, name, rules) = (dir.clone(), name.name.clone(), rules.clone());
-                jobs.give(Item::Dir { parent, name, path: inner, own, rules });
+                let child = |part| Item::Child { parent, name, at: At { path: inner, own, rules, part } };
+                match repository::when(part, bytes) {
+                    When::Now(part) => {
+                        jobs.give(child(part));
+                    }
+                    When::Step(step, part) => later.push((step, child(part))),
+                    When::Done => {}
+                }
             }
             if known.vouches(bytes, &stamp) {
                 listing.kept.push(bytes.to_vec());
@@ -289,102 +342,26 @@ impl Walk<'_> {
         gathered.walked.own.extend(owned);
         gathered.gone.extend(vanished);
         gathered.walked.mounted.extend(mounted);
+        later.into_iter().for_each(|(step, item)| gathered.later[step].push(item));
         if walked.listing.is_some() {
             gathered.pending.insert(path, seen);
         }
         gathered.walked.dirs.push(walked);
         Ok(())
     }
+}
 
-    /// A directory, symbolic link or FIFO. `None`: it is gone, or something else by now.
-    fn other(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Option<Fresh>> {
-        let mut meta = Meta { mode: stat.mode, mtime: time(stat.mtime), xattrs: Xattrs::new() };
-        let kind = match stat.kind {
-            FileType::Directory => {
-                match dir.child(name) {
-                    Ok(child) => meta = meta_of(&child, stat)?,
-                    Err(error) if error.is(libc::EACCES) => {}
-                    Err(error) if has_moved(&error) => return Ok(None),
-                    Err(error) => return Err(error),
-                }
-                Kind::Dir(UNKNOWN)
-            }
-            FileType::Symlink => {
-                meta.mode = 0o777;
-                match dir.read_link(name) {
-                    Ok(target) => Kind::Symlink(target),
-                    Err(error) if has_moved(&error) => return Ok(None),
-                    Err(error) => return Err(error),
-                }
-            }
-            _ => Kind::Fifo,
-        };
-        let nlink = if stat.kind == FileType::Directory { 1 } else { stat.nlink };
-        let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind };
-        Ok(Some(Fresh { entry, ino: stat.ino, nlink }))
-    }
-
-    /// Reads files into the store.
-    fn files(
-        &self,
-        gathered: &Mutex<Gathered>,
-        dir: &Arc<Dir>,
-        path: &[u8],
-        files: Vec<(CString, Stat)>,
-    ) -> Result<()> {
-        let mut done = Vec::with_capacity(files.len());
-        let mut gone = Vec::new();
-        let mut left_out = Vec::new();
-        let mut new_bytes = 0;
-        for (name, stat) in files {
-            match self.file(dir, &name, &stat) {
-                Ok(Some((fresh, steady, new))) => {
-                    new_bytes += new;
-                    done.push((fresh, steady));
-                }
-                Ok(None) => gone.push((path.to_vec(), name.into_bytes())),
-                Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
-                    let (path, why) = (join(path, name.to_bytes()), error.to_string());
-                    left_out.push(LeftOut { path, why, unreadable: true });
-                }
-                Err(error) => return Err(error),
+impl Walk<'_> {
+    /// Whether a repository's refs and objects are directories of its own.
+    fn has_refs(&self, dir: &Dir, path: &[u8], dev: (u32, u32)) -> Result<bool> {
+        for name in [c"refs", c"objects"] {
+            let Some(stat) = dir.stat_if_there(name)? else { return Ok(false) };
+            let class = self.classes.of_path(None, &join(path, name.to_bytes()), true, false);
+            if stat.kind != FileType::Directory || stat.dev != dev || class.is_mounted() {
+                return Ok(false);
             }
         }
-        let mut gathered = lock(gathered);
-        gathered.walked.read += done.len();
-        gathered.walked.new_bytes += new_bytes;
-        gathered.walked.left_out.extend(left_out);
-        gathered.gone.extend(gone);
-        gathered.files.entry(path.to_vec()).or_default().extend(done);
-        Ok(())
-    }
-
-    /// One file: its entry, whether its stat held while it was read, bytes new to the
-    /// store. `None`: it is gone, or no file any more.
-    fn file(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Option<(Fresh, bool, u64)>> {
-        let file = match dir.open_file(name) {
-            Ok(file) => file,
-            Err(error) if [libc::ENOENT, libc::ELOOP, libc::ENXIO].iter().any(|&no| error.is(no)) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        let path = dir.join(name);
-        let before = stat_fd(&file).context("stat", &path)?;
-        if before.kind != FileType::RegularFile {
-            return Ok(None);
-        }
-        let extent = (before.size, before.blocks);
-        let stored = self.store.publish_copy(self.token, file.as_fd(), extent, &path)?;
-        let xattrs = escape::read_xattrs(&file, escape::From::Host).context("read xattrs of", &path)?;
-        let after = stat_fd(&file).context("stat", &path)?;
-        let steady = stamp_of(stat) == stamp_of(&before) && stamp_of(&before) == stamp_of(&after);
-        let content = Content { digest: stored.digest, size: stored.size, sparse: stored.sparse };
-        let meta = Meta { mode: before.mode, mtime: time(before.mtime), xattrs };
-        let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind: Kind::File(content) };
-        self.meter.file(stored.size);
-        let new = if stored.new { stored.size } else { 0 };
-        Ok(Some((Fresh { entry, ino: before.ino, nlink: before.nlink }, steady, new)))
+        Ok(true)
     }
 }
 
@@ -411,12 +388,6 @@ impl Gathered {
         }
         self.walked
     }
-}
-
-/// What opening a name answers that was removed or replaced after it was listed.
-fn has_moved(error: &Error) -> bool {
-    // EINVAL is readlink's answer for what is no link any more.
-    [libc::ENOENT, libc::ENOTDIR, libc::ELOOP, libc::EINVAL].iter().any(|&errno| error.is(errno))
 }
 
 /// Whether a path's class, one that is mounted, holds for its kind. A link is shown as it
@@ -449,15 +420,6 @@ fn not_taken(stat: &Stat) -> Option<&'static str> {
     }
 }
 
-fn meta_of(dir: &Dir, stat: &Stat) -> Result<Meta> {
-    let xattrs = escape::read_xattrs(dir, escape::From::Host).context("read xattrs of", dir.path())?;
-    Ok(Meta { mode: stat.mode, mtime: time(stat.mtime), xattrs })
-}
-
-fn time((secs, nanos): (i64, u32)) -> Time {
-    Time { secs, nanos }
-}
-
 /// A `.gitignore` as git reads it: a regular file, never through a link.
 pub fn read_rules(dir: &Dir) -> Option<Vec<u8>> {
     use std::io::Read;
@@ -479,7 +441,7 @@ pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn lock(gathered: &Mutex<Gathered>) -> std::sync::MutexGuard<'_, Gathered> {
+pub(super) fn lock(gathered: &Mutex<Gathered>) -> std::sync::MutexGuard<'_, Gathered> {
     gathered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
