@@ -102,6 +102,11 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// Why the operation failed, without which one it was.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
     /// The system's error number, where the cause is one.
     pub fn errno(&self) -> Option<i32> {
         self.errno

@@ -13,7 +13,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeF
 
 use rustix::net::SocketAddrUnix;
 
-use super::plan::{Bind, Cover, Plan, Step};
+use super::plan::{Bind, Cover, Held, Plan, Step};
 use super::sys;
 
 /// Requests from inside that may wait.
@@ -46,7 +46,7 @@ type Part = (Errno, &'static str);
 impl<'a> Interpreter<'a> {
     pub(super) fn run(&mut self, warn: &mut dyn FnMut(Trouble)) -> Result<(), Trouble> {
         let plan = self.plan;
-        let mut submounts: &'a [CString] = &[];
+        let mut submounts: &'a [Held] = &[];
         for (step, what) in plan.steps.iter().enumerate() {
             let trouble = |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
             match what {
@@ -80,18 +80,30 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    fn hold(&mut self, paths: &[CString]) -> Result<(), Part> {
-        for (place, path) in self.held.iter_mut().zip(paths) {
-            *place = Some(take_hold(path, OpenTreeFlags::AT_RECURSIVE).map_err(|e| (e, "open_tree"))?);
+    fn hold(&mut self, places: &[Held]) -> Result<(), Part> {
+        for (place, held) in self.held.iter_mut().zip(places) {
+            let flags = OpenTreeFlags::AT_RECURSIVE;
+            if !held.as_it_is {
+                *place = Some(take_hold(&held.path, flags).map_err(|e| (e, "open_tree"))?);
+                continue;
+            }
+            let tree = match take_hold(&held.path, flags | OpenTreeFlags::AT_SYMLINK_NOFOLLOW) {
+                Ok(tree) => tree,
+                // it has gone since the host was looked at, or its way there has been closed
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => continue,
+                Err(errno) => return Err((errno, "open_tree")),
+            };
+            sys::set_read_only(tree.as_fd(), true).map_err(|e| (e, "mount_setattr"))?;
+            *place = Some(tree);
         }
         Ok(())
     }
 
     /// A mount point that the view does not have any more is left out, said.
-    fn restore(&mut self, paths: &[CString], warn: &mut dyn FnMut(Part)) -> Result<(), Part> {
-        for (place, path) in self.held.iter_mut().zip(paths) {
+    fn restore(&mut self, places: &[Held], warn: &mut dyn FnMut(Part)) -> Result<(), Part> {
+        for (place, held) in self.held.iter_mut().zip(places) {
             let Some(mount) = place.take() else { continue };
-            match attach(&mount, path) {
+            match attach(&mount, &held.path) {
                 Ok(()) => {}
                 Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
                     warn((errno, "a mount point is not in the view"))
@@ -113,7 +125,7 @@ impl<'a> Interpreter<'a> {
     fn cover(&mut self, cover: &Cover, taken: usize) -> Result<(), Part> {
         for (place, (source, _)) in self.held.iter_mut().skip(taken).zip(cover.binds()) {
             let mount = take_hold(source, OpenTreeFlags::empty()).map_err(|e| (e, "open_tree"))?;
-            sys::set_read_only(mount.as_fd()).map_err(|e| (e, "mount_setattr"))?;
+            sys::set_read_only(mount.as_fd(), false).map_err(|e| (e, "mount_setattr"))?;
             *place = Some(mount);
         }
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
@@ -152,7 +164,7 @@ fn bind(bind: &Bind) -> Result<(), Part> {
     let more = if bind.read_only { OpenTreeFlags::empty() } else { OpenTreeFlags::AT_RECURSIVE };
     let mount = take_hold(&bind.source, more).map_err(|e| (e, "open_tree"))?;
     if bind.read_only {
-        sys::set_read_only(mount.as_fd()).map_err(|e| (e, "mount_setattr"))?;
+        sys::set_read_only(mount.as_fd(), false).map_err(|e| (e, "mount_setattr"))?;
     }
     attach(&mount, &bind.target).map_err(|e| (e, "move_mount"))
 }

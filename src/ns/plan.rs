@@ -25,9 +25,9 @@ pub struct Plan {
 pub enum Step {
     /// Later mounts of the host appear inside, ours never outside (rule 21).
     SlaveMounts,
-    /// Takes hold of these directories of the host (mount points, `live` ones), with what is
-    /// mounted below each, before the overlay hides them.
-    HoldSubmounts(Vec<CString>),
+    /// Takes hold of these places of the host (mount points, `live` directories, what cannot
+    /// be read), with what is mounted below each, before the overlay hides them.
+    HoldSubmounts(Vec<Held>),
     /// The view itself.
     Overlay(OverlaySpec),
     /// Puts what was held back on top of the overlay.
@@ -40,6 +40,14 @@ pub enum Step {
     Cover(Cover),
     /// A `/proc` of the new pid namespace; where the kernel refuses, a warning.
     FreshProc,
+}
+
+/// A place of the host that stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub path: CString,
+    /// Read-only, and passed over where it has gone meanwhile.
+    pub as_it_is: bool,
 }
 
 /// Something mounted on top of the overlay; source and target are of one kind.
@@ -176,7 +184,7 @@ impl fmt::Display for Step {
             Step::SlaveMounts => f.write_str("slave-mounts `/`"),
             Step::HoldSubmounts(paths) => {
                 f.write_str("hold-submounts")?;
-                list(f, paths)
+                list(f, paths.iter().map(|held| &held.path))
             }
             Step::Overlay(spec) => {
                 write!(f, "overlay {} below {}", shown(&spec.target), shown(&spec.base))?;
@@ -215,7 +223,10 @@ mod tests {
         let cover = cover.bind(Path::new("/s/store/psfs/a.so"), "psfs.so").unwrap();
         let plan = Plan::new(vec![
             Step::SlaveMounts,
-            Step::HoldSubmounts(vec![c"/p/a".into(), c"/p/b\n".into()]),
+            Step::HoldSubmounts(vec![
+                Held { path: c"/p/a".into(), as_it_is: false },
+                Held { path: c"/p/b\n".into(), as_it_is: true },
+            ]),
             Step::RestoreSubmounts,
             Step::Bind(vec![Bind { source: c"/s/e".into(), target: c"/p/h".into(), read_only: true }]),
             Step::Watch(c"/p".into()),

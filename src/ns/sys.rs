@@ -158,14 +158,15 @@ pub fn close(fd: RawFd) {
     unsafe { libc::close(fd) };
 }
 
-/// Makes a detached mount read-only, without set-user-ID and devices (5.12).
-pub fn set_read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+/// Makes a detached mount, or (`all`) a tree of them, read-only, without set-user-ID and
+/// devices (5.12).
+pub fn set_read_only(mount: BorrowedFd<'_>, all: bool) -> Result<(), Errno> {
     // SAFETY: zero is a valid mount_attr; the size passed is the structure's.
     unsafe {
         let mut attr: libc::mount_attr = zeroed();
         attr.attr_set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
         let (fd, size) = (mount.as_raw_fd(), size_of::<libc::mount_attr>());
-        let flags = libc::AT_EMPTY_PATH;
+        let flags = libc::AT_EMPTY_PATH | if all { libc::AT_RECURSIVE } else { 0 };
         check(libc::syscall(libc::SYS_mount_setattr, fd, c"".as_ptr(), flags, &raw mut attr, size)).map(drop)
     }
 }

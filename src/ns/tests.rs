@@ -361,7 +361,10 @@ fn submounts_come_back_on_top() {
     let hidden = Cover::new(&sub, vec![(c"in-the-submount".into(), vec![])]).unwrap();
     let mut plan = scratch.plan();
     plan.steps.insert(1, Step::Cover(hidden));
-    plan.steps.insert(2, Step::HoldSubmounts(vec![plan::c_path(&sub).unwrap()]));
+    plan.steps.insert(
+        2,
+        Step::HoldSubmounts(vec![plan::Held { path: plan::c_path(&sub).unwrap(), as_it_is: false }]),
+    );
     plan.steps.insert(4, Step::RestoreSubmounts);
     let link = scratch.open_with(plan).unwrap();
     assert_eq!(output(&scratch, &link, "ls sub hello"), "hello\n\nsub:\nin-the-submount\n");

@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Errno;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// Bytes of one getdents64 read.
 const BUFFER: usize = 32 * 1024;
@@ -120,6 +120,18 @@ impl Dir {
         let target =
             rustix::fs::readlinkat(&self.fd, name, Vec::new()).context("read link", self.join(name))?;
         Ok(target.into_bytes())
+    }
+
+    /// Whether names in here may be looked up.
+    pub fn may_search(&self) -> bool {
+        rustix::fs::accessat(&self.fd, c".", Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+    }
+
+    /// Why a name in here may not be read; `None`: it may, or something else is wrong.
+    pub fn denies_reading(&self, name: &CStr) -> Option<Error> {
+        let access = rustix::fs::accessat(&self.fd, name, Access::READ_OK, AtFlags::EACCESS);
+        let errno = access.err().filter(|errno| *errno == Errno::ACCESS)?;
+        Err::<(), _>(errno).context("open", self.join(name)).err()
     }
 
     /// Opens a file in here for reading, never through a link, never waiting for

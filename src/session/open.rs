@@ -136,7 +136,8 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let (project, ready) = base::ready(project, options.workspace)?;
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
-    let mounts = plan::mounts_of(&project)?;
+    let mut mounts = plan::mounts_of(&project)?;
+    mounts::drop_known(&project, &ready.root, &mut mounts)?;
     let mut record = Record {
         session: name.clone(),
         workspace,

@@ -9,7 +9,7 @@ use super::inside::{self, Inside};
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use crate::error::{Context, Error, Result};
-use crate::ns::plan::{Cover, Plan, Step, c_path};
+use crate::ns::plan::{Cover, Held, Plan, Step, c_path};
 use crate::overlay::mount::{Layers, OverlaySpec};
 
 /// The mounts of a session that is opened now.
@@ -58,8 +58,8 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[
 
 /// What of the host stays where the overlay is mounted over it: `live` directories, and
 /// mount points that no other mount of the session covers.
-fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<CString>> {
-    let mut held = mounts::stage::lives(&place.root, mounts)?;
+fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<Held>> {
+    let mut held = mounts::stage::held(&place.root, mounts)?;
     for point in submounts(&place.root)? {
         let covered = mounts.iter().any(|mount| {
             let at = place.root.join(OsStr::from_bytes(&mount.path));
@@ -67,7 +67,7 @@ fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<CString>> {
             point.to_bytes() == at || mounts::is_below(point.to_bytes(), at)
         });
         if !covered {
-            held.push(point);
+            held.push(Held { path: point, as_it_is: false });
         }
     }
     held.sort_unstable();

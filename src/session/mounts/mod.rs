@@ -5,30 +5,53 @@
 //! Which paths the patterns mean is found by sync's walk of the host and recorded, so
 //! that a start without one knows them. Patterns that are plain paths are looked at
 //! anew at each start, because a walk enters neither an `own` nor a `live` directory.
+//!
+//! What the user cannot read has no place in a root either, and is mounted in the same way:
+//! the host's own, read-only, so that it is there with its mode and its owner, and nobody
+//! inside changes the host's by it.
 
 pub mod stage;
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FileType;
+use rustix::fs::{Access, AtFlags, CWD, FileType};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::project::Project;
 use super::sync::shown;
-use super::sync::walk::{Mounted, may_be_mounted};
+use super::sync::walk::{Mounted, Walked, may_be_mounted, split};
+use crate::cas::Digest;
 use crate::config::class::Class;
 use crate::config::rules::{Plain, Rules};
 use crate::error::{Context, Error, Result};
+use crate::manifest::dir::{lookup, read_dir};
 
 /// What sync's last walk found.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Tells whether the rules are still those it was found with.
     pub rules: String,
     pub found: Vec<Mounted>,
+    /// What the user cannot read: it is shown as on the host.
+    #[serde(default)]
+    pub unreadable: Vec<Unreadable>,
 }
+
+/// A path of the host that the user cannot read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// Relative.
+    pub path: Vec<u8>,
+    pub is_dir: bool,
+}
+
+/// How many unreadable paths are shown at most: each is a mount, about 20 µs of a start
+/// and a descriptor while it is made.
+const SHOWN: usize = 500;
 
 /// The record's key in the manifest.
 const KEY: &str = "mounts";
@@ -50,13 +73,18 @@ pub enum What {
     Live,
     Scratch,
     Hide,
-    Bind { source: PathBuf, read_only: bool },
+    Bind {
+        source: PathBuf,
+        read_only: bool,
+    },
+    /// The host's own, read-only: it cannot be read, so it is not in the workspace.
+    AsOnHost,
 }
 
 impl Recorded {
     pub fn read(project: &Project) -> Result<Self> {
         let Some(text) = project.manifest.meta(KEY)? else {
-            return Ok(Self { rules: Rules::default().fingerprint(), found: Vec::new() });
+            return Ok(Self { rules: Rules::default().fingerprint(), ..Self::default() });
         };
         serde_json::from_slice(&text).map_err(|_| Error::corrupt("the manifest's list of mounts is broken"))
     }
@@ -69,18 +97,32 @@ impl Recorded {
 
     /// What is found now: by the walk, and by earlier ones in `own` directories, which
     /// are walked once only.
-    pub fn after(&self, project: &Project, walked: &[Mounted], own: &[Vec<u8>]) -> Self {
+    pub fn after(&self, project: &Project, walked: &Walked) -> Self {
         let rules = &project.config.rules;
+        let in_own = |path: &[u8]| walked.own.iter().any(|dir| is_below(path, dir));
         let holds = |known: &&Mounted| {
             let path = Path::new(OsStr::from_bytes(&known.path));
-            own.iter().any(|dir| is_below(&known.path, dir))
+            in_own(&known.path)
                 && rules.of_path(path, known.is_dir).is_some_and(|ruled| ruled.class == known.class)
                 && kind_of(&project.root.join(path)).is_some()
         };
-        let mut found: Vec<Mounted> = self.found.iter().filter(holds).chain(walked).cloned().collect();
+        let mut found: Vec<Mounted> =
+            self.found.iter().filter(holds).chain(&walked.mounted).cloned().collect();
         found.sort_unstable();
         found.dedup();
-        Self { rules: rules.fingerprint(), found }
+        let denied = |known: &&Unreadable| in_own(&known.path) && known.is_denied(&project.root);
+        let mut unreadable: Vec<Unreadable> = self.unreadable.iter().filter(denied).cloned().collect();
+        let left_out = walked.left_out.iter().filter(|left| left.unreadable);
+        unreadable.extend(left_out.map(|left| Unreadable { path: left.path.clone(), is_dir: left.is_dir }));
+        unreadable.sort_unstable();
+        unreadable.dedup();
+        Self { rules: rules.fingerprint(), found, unreadable }
+    }
+
+    /// What is to be said where more cannot be read than is shown.
+    pub fn not_shown(&self) -> Option<String> {
+        let more = self.unreadable.len().checked_sub(SHOWN).filter(|more| *more > 0)?;
+        Some(format!("{more} more paths cannot be read, and are not shown"))
     }
 
     /// Mounts at plain paths that no walk came to.
@@ -127,7 +169,51 @@ pub fn of_session(project: &Project, submounts: &[Vec<u8>]) -> Result<Vec<Mount>
         let what = What::Bind { source, read_only: bind.read_only };
         mounts.push(Mount { path, what, is_dir, on_host: false });
     }
+    for unreadable in recorded.unreadable.into_iter().take(SHOWN) {
+        let Unreadable { path, is_dir } = unreadable;
+        mounts.push(Mount { path, what: What::AsOnHost, is_dir, on_host: false });
+    }
     arrange(project, mounts, submounts)
+}
+
+/// Drops what cannot be read on the host where a root has something of its own: what was
+/// left out is not deleted (rule 4), and has a place only where its directory is.
+pub fn drop_known(project: &Project, root: &Digest, mounts: &mut Vec<Mount>) -> Result<()> {
+    let mut wanted = Vec::with_capacity(mounts.len());
+    // neighbours share their directory: its names, if it is one
+    let mut last: Option<(Vec<u8>, Option<HashSet<Vec<u8>>>)> = None;
+    for mount in mounts.drain(..) {
+        if mount.what != What::AsOnHost {
+            wanted.push(mount);
+            continue;
+        }
+        let (dir, name) = split(&mount.path);
+        if last.as_ref().is_none_or(|(known, _)| known != dir) {
+            last = Some((dir.to_vec(), names_in(project, root, dir)?));
+        }
+        let names = last.as_ref().and_then(|(_, names)| names.as_ref());
+        if names.is_some_and(|names| !names.contains(name)) {
+            wanted.push(mount);
+        }
+    }
+    *mounts = wanted;
+    Ok(())
+}
+
+/// The names in a root's directory; `None`: it has none at that path.
+fn names_in(project: &Project, root: &Digest, dir: &[u8]) -> Result<Option<HashSet<Vec<u8>>>> {
+    let tree = lookup(&project.manifest, root, dir)?.and_then(|entry| entry.tree());
+    let entries = tree.map(|tree| read_dir(&project.manifest, &tree)).transpose()?;
+    Ok(entries.map(|entries| entries.into_iter().map(|entry| entry.name).collect()))
+}
+
+impl Unreadable {
+    /// Whether it is there and still cannot be read.
+    fn is_denied(&self, root: &Path) -> bool {
+        let wanted = if self.is_dir { Access::READ_OK | Access::EXEC_OK } else { Access::READ_OK };
+        let path = root.join(OsStr::from_bytes(&self.path));
+        rustix::fs::accessat(CWD, path, wanted, AtFlags::EACCESS) == Err(Errno::ACCESS)
+    }
 }
 
 impl Mount {
@@ -181,7 +267,7 @@ fn of_plain(project: &Project, plain: &Plain<'_>, found: &[Mounted]) -> Result<O
 fn head_entry(project: &Project, path: &[u8]) -> Result<Option<bool>> {
     let main = project.manifest.workspace(crate::manifest::workspace::MAIN)?;
     let Some(head) = main.and_then(|main| main.head) else { return Ok(None) };
-    let entry = crate::manifest::dir::lookup(&project.manifest, &head, path)?;
+    let entry = lookup(&project.manifest, &head, path)?;
     Ok(entry.map(|entry| entry.is_dir()))
 }
 
@@ -195,7 +281,11 @@ fn arrange(project: &Project, mut mounts: Vec<Mount>, submounts: &[Vec<u8>]) -> 
         if outer.iter().any(|outer| matches!(outer.what, What::Scratch | What::Hide)) {
             continue;
         }
-        mount.on_host = !outer.is_empty() || submounts.iter().any(|point| is_below(&mount.path, point));
+        let in_other = !outer.is_empty() || submounts.iter().any(|point| is_below(&mount.path, point));
+        if in_other && mount.what == What::AsOnHost {
+            continue; // part of the outer one
+        }
+        mount.on_host = in_other;
         if mount.on_host {
             match (&mount.what, kind_of(&project.root.join(OsStr::from_bytes(&mount.path)))) {
                 (What::Live, _) if !outer.is_empty() => continue, // part of the outer one

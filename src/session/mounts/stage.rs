@@ -12,7 +12,7 @@ use crate::cas::Digest;
 use crate::error::{Context, Error, Result};
 use crate::manifest::dir::lookup;
 use crate::manifest::node::{Entry, Meta};
-use crate::ns::plan::{Bind, c_path};
+use crate::ns::plan::{Bind, Held, c_path};
 use crate::os::dir::Dir;
 use crate::os::mkdir;
 use crate::overlay::escape;
@@ -33,7 +33,10 @@ pub fn stage(project: &Project, staging: &Path, head: &Digest, mounts: &[Mount])
     let mut made = Vec::new();
     let mut above: Vec<(PathBuf, Meta)> = Vec::new();
     for mount in mounts.iter().filter(|mount| !mount.on_host) {
-        if let Some(entry) = lookup(&project.manifest, head, &mount.path)? {
+        // what cannot be read is here because the head has nothing of it
+        if mount.what != What::AsOnHost
+            && let Some(entry) = lookup(&project.manifest, head, &mount.path)?
+        {
             fits(mount, &entry)?;
             continue;
         }
@@ -42,17 +45,16 @@ pub fn stage(project: &Project, staging: &Path, head: &Digest, mounts: &[Mount])
         for end in parts {
             let path = &mount.path[..end];
             let place = upper.join(OsStr::from_bytes(path));
-            let known = place.symlink_metadata().is_ok();
-            match lookup_dir(project, head, path)? {
-                Some(meta) if !known => above.push((place.clone(), meta)),
-                None if !known => made.push(path.to_vec()),
-                _ => {}
+            if place.symlink_metadata().is_ok() {
+                continue;
             }
-            if !known {
-                mkdir::private(&place)?;
-                if made.last().is_some_and(|last| last == path) {
-                    chmod(&place, 0o755)?;
-                }
+            match lookup_dir(project, head, path)? {
+                Some(meta) => above.push((place.clone(), meta)),
+                None => made.push(path.to_vec()),
+            }
+            mkdir::private(&place)?;
+            if made.last().is_some_and(|last| last == path) {
+                chmod(&place, 0o755)?;
             }
         }
         let place = upper.join(OsStr::from_bytes(&mount.path));
@@ -74,7 +76,7 @@ pub fn binds(root: &Path, staging: &Path, mounts: &[Mount]) -> Result<Vec<Bind>>
     let mut binds = Vec::new();
     for (number, mount) in mounts.iter().enumerate() {
         let (source, read_only) = match &mount.what {
-            What::Live => continue,
+            What::Live | What::AsOnHost => continue,
             What::Scratch => (staging.join(SCRATCH).join(number.to_string()), false),
             What::Hide if mount.is_dir => (staging.join(EMPTY), true),
             What::Hide => (staging.join(NOTHING), true),
@@ -85,9 +87,12 @@ pub fn binds(root: &Path, staging: &Path, mounts: &[Mount]) -> Result<Vec<Bind>>
     Ok(binds)
 }
 
-/// The host directories that are held while the overlay is mounted over them.
-pub fn lives(root: &Path, mounts: &[Mount]) -> Result<Vec<CString>> {
-    mounts.iter().filter(|mount| mount.what == What::Live).map(|mount| absolute(root, mount)).collect()
+/// What of the host is held while the overlay is mounted over it.
+pub fn held(root: &Path, mounts: &[Mount]) -> Result<Vec<Held>> {
+    let is_held = |mount: &&Mount| matches!(mount.what, What::Live | What::AsOnHost);
+    let held =
+        |mount: &Mount| Ok(Held { path: absolute(root, mount)?, as_it_is: mount.what == What::AsOnHost });
+    mounts.iter().filter(is_held).map(held).collect()
 }
 
 /// Takes out of an upper what the session's own mount points put there.

@@ -99,11 +99,14 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let first = manifest.known_workspace(workspace)?.head.is_none();
     let stamps = manifest.stamps()?;
     let classes = Classes::of_project(&project.root, &project.config);
+    let recorded = Recorded::read(project)?;
+    let unreadable = recorded.unreadable.iter().map(|known| known.path.clone()).collect();
     let walked = settled(&project.root, || Walk {
         store: &project.store,
         token: &token,
         stamps: &stamps,
         classes: &classes,
+        unreadable: &unreadable,
         take_own: first,
         cold: &project.config.cold,
         began: clock_of(&project.root),
@@ -114,20 +117,18 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         refuse_mass_deletion(&walked, counted(&stamps, &walked), project)?;
     }
     let newly_own: Vec<Vec<u8>> = newly_own(&walked.left_alone(), &stamps);
-    let recorded = Recorded::read(project)?;
-    let mounts = recorded.after(project, &walked.mounted, &walked.own);
-    let same_mounts = recorded.rules == mounts.rules && recorded.found == mounts.found;
+    let mounts = recorded.after(project, &walked);
+    let same_mounts = recorded == mounts;
     if !first && same_mounts && nothing_to_do(project, workspace, &walked, &stamps)? {
-        report.left_out = walked.left_out;
+        report.left_out = news(walked.left_out, &unreadable);
         return Ok(report);
     }
     let mut walked = walked;
     let left_out = std::mem::take(&mut walked.left_out);
     manifest.transaction(|manifest| {
         let unreadable = left_out.iter().filter(|left| left.unreadable);
-        walked.left_out = unreadable
-            .map(|left| LeftOut { path: left.path.clone(), why: String::new(), unreadable: true })
-            .collect();
+        walked.left_out =
+            unreadable.map(|left| LeftOut { path: left.path.clone(), why: String::new(), ..*left }).collect();
         let assembled = assemble(manifest, walked, &stamps)?;
         let now = manifest.known_workspace(workspace)?;
         let mounted: HashSet<Vec<u8>> = mounts.found.iter().map(|found| found.path.clone()).collect();
@@ -146,7 +147,12 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         }
         assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(dir))
     })?;
-    report.left_out = left_out;
+    report.left_out = news(left_out, &unreadable);
+    if unreadable.len() != mounts.unreadable.len()
+        && let Some(why) = mounts.not_shown()
+    {
+        report.left_out.insert(0, LeftOut { path: b".".to_vec(), why, unreadable: false, is_dir: true });
+    }
     Ok(report)
 }
 
@@ -161,6 +167,12 @@ fn settled<'w>(root: &Path, how: impl Fn() -> Walk<'w>) -> Result<Walked> {
     }
     Err(Error::new(Kind::Busy, format!("git keeps repacking a repository in `{}`", root.display()))
         .with_hint("run the command again when it is done"))
+}
+
+/// What cannot be read is said once.
+fn news(mut left_out: Vec<LeftOut>, known: &HashSet<Vec<u8>>) -> Vec<LeftOut> {
+    left_out.retain(|left| !left.unreadable || !known.contains(&left.path));
+    left_out
 }
 
 /// The workspace's head with the host's changes in it.

@@ -64,8 +64,7 @@ impl Walk<'_> {
                 }
                 Ok(None) => gone.push((path.to_vec(), name.into_bytes())),
                 Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
-                    let (path, why) = (join(path, name.to_bytes()), error.to_string());
-                    left_out.push(LeftOut { path, why, unreadable: true });
+                    left_out.push(LeftOut::unreadable(join(path, name.to_bytes()), &error, false));
                 }
                 Err(error) => return Err(error),
             }

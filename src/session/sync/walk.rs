@@ -39,6 +39,8 @@ pub struct Walk<'a> {
     pub classes: &'a Classes<'a>,
     /// `own` directories that are not taken in at first.
     pub cold: &'a [Vec<u8>],
+    /// What could not be read the last time: no stamp vouches for it.
+    pub unreadable: &'a HashSet<Vec<u8>>,
     /// Also take in `own` directories: the project's first walk.
     pub take_own: bool,
     /// The filesystem's clock when the walk began.
@@ -92,6 +94,14 @@ pub struct LeftOut {
     pub why: String,
     /// It is there all the same: what the workspace has under this name stays.
     pub unreadable: bool,
+    pub is_dir: bool,
+}
+
+impl LeftOut {
+    pub(super) fn unreadable(path: Vec<u8>, error: &Error, is_dir: bool) -> Self {
+        let why = error.cause().map_or_else(|| error.to_string(), str::to_string);
+        Self { path, why, unreadable: true, is_dir }
+    }
 }
 
 /// One directory of the host.
@@ -196,8 +206,7 @@ fn not_opened(gathered: &Mutex<Gathered>, path: Vec<u8>, error: Error) -> Result
         return Ok(());
     }
     if error.is(libc::EACCES) || error.is(libc::EPERM) {
-        let why = error.to_string();
-        lock(gathered).walked.left_out.push(LeftOut { path, why, unreadable: true });
+        lock(gathered).walked.left_out.push(LeftOut::unreadable(path, &error, true));
         return Ok(());
     }
     Err(error)
@@ -266,8 +275,22 @@ impl Walk<'_> {
             if in_git && repository::is_passing(bytes) {
                 continue;
             }
-            let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
             let inner = join(&path, bytes);
+            let stat = match dir.stat_if_there(&name.name) {
+                Ok(Some(stat)) => stat,
+                Ok(None) => continue,
+                // one that may be listed and not searched is unreadable as a whole
+                Err(error) if error.is(libc::EACCES) && !path.is_empty() && !dir.may_search() => {
+                    return not_opened(gathered, path, error);
+                }
+                // a mount of somebody else's (FUSE)
+                Err(error) if error.is(libc::EACCES) => {
+                    let is_dir = name.kind == FileType::Directory;
+                    left_out.push(LeftOut::unreadable(inner, &error, is_dir));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let is_dir = stat.kind == FileType::Directory;
             let class = self.classes.of_path(rules.as_ref(), &inner, is_dir, own);
             if class.is_mounted() && may_be_mounted(class, &inner, stat.kind)? {
@@ -298,9 +321,10 @@ impl Walk<'_> {
                 }
             }
             if let Some(why) = not_taken(&stat) {
-                left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false });
+                left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false, is_dir });
                 continue;
             }
+            let was_unreadable = !is_dir && !self.unreadable.is_empty() && self.unreadable.contains(&inner);
             let stamp = stamp_of(&stat);
             let racy = is_racy(&stat, self.began);
             seen.push((bytes.to_vec(), if racy { Stamp::RACY } else { stamp }));
@@ -317,8 +341,14 @@ impl Walk<'_> {
                 }
             }
             if known.vouches(bytes, &stamp) {
-                listing.kept.push(bytes.to_vec());
-                continue;
+                // its stamp is that of something never read
+                let denied = if was_unreadable { dir.denies_reading(&name.name) } else { None };
+                if !was_unreadable || denied.is_some() {
+                    let inner = || join(&path, bytes);
+                    left_out.extend(denied.map(|error| LeftOut::unreadable(inner(), &error, false)));
+                    listing.kept.push(bytes.to_vec());
+                    continue;
+                }
             }
             same = false;
             match stat.kind {
@@ -448,6 +478,12 @@ pub(super) fn lock(gathered: &Mutex<Gathered>) -> std::sync::MutexGuard<'_, Gath
 impl std::fmt::Display for LeftOut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = std::ffi::OsStr::from_bytes(&self.path);
-        write!(f, "left out {}: {}", quoted(path), self.why)
+        let path = quoted(path);
+        match self.unreadable {
+            true => {
+                write!(f, "{path} cannot be read ({}): it is shown as on the host and not taken in", self.why)
+            }
+            false => write!(f, "left out {path}: {}", self.why),
+        }
     }
 }
