@@ -25,6 +25,9 @@ _vrift() {
             vrift,bundle)
                 cmd="vrift__subcmd__bundle"
                 ;;
+            vrift,checkpoint)
+                cmd="vrift__subcmd__checkpoint"
+                ;;
             vrift,commit)
                 cmd="vrift__subcmd__commit"
                 ;;
@@ -119,7 +122,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff commit log snapshot restore undo export bundle runs stop recover gc project config allow doctor completions man answer"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff commit log snapshot restore undo export bundle runs stop recover gc project config allow doctor completions man answer checkpoint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,6 +286,48 @@ _vrift() {
                 return 0
             fi
             case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__checkpoint)
+            opts="-C -q -v -h --root --of --younger --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --of)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --younger)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -C)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

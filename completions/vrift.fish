@@ -57,6 +57,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "doctor" -d 'Check wheth
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "man" -d 'Print the manual page, or write one page a verb'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "answer" -d 'Answers a request from inside a run; what a run starts, not a person'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "checkpoint" -d 'Takes in what a live session has written so far; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
@@ -416,3 +417,15 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand answer" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand answer" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand answer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -l root -d 'The project\'s directory' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -l of -d 'The run\'s workspace' -r
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -l younger -d 'Nothing is done when the last one is younger than so many seconds' -r
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -233,3 +233,29 @@ fn snapshots_are_shown_and_deleted() {
     assert!(world.run(["snapshot", "delete", "a", "b"]).fails(1).contains("`b`"));
     assert!(world.run(["log"]).ok().contains("a "));
 }
+
+/// Without anybody asking, what a live session wrote becomes the head every so often.
+#[test]
+fn a_live_session_is_taken_in_every_so_often() {
+    needs_sessions!();
+    let world = begun();
+    world.run(["exec", "--config", "history.checkpoint=soon", "true"]).fails(125);
+    let script = "echo by itself > out/y; while [ ! -e go ]; do sleep 0.05; done";
+    let mut command = world.vrift();
+    command.args(["exec", "--config", "history.checkpoint=1 s", "--", "sh", "-c", script]);
+    let mut live = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let is_there = || {
+        let log = json(&world.run(["log", "--heads", "--json"]).ok());
+        log.as_array().unwrap().iter().any(|head| head["cause"] == "checkpoint")
+    };
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_there() {
+        assert!(std::time::Instant::now() < patience, "no checkpoint within a minute");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let diff = world.run(["diff", "--name-status", "main~1", "main"]).ok();
+    assert!(diff.contains("out/y"), "{diff}");
+    world.sh("touch go").ok();
+    assert!(live.wait().unwrap().success());
+    assert_eq!(world.sh("cat out/y; rm go").ok(), "by itself\n");
+}

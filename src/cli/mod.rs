@@ -96,6 +96,8 @@ pub enum Verb {
     Man(Man),
     #[command(hide = true)]
     Answer(Answer),
+    #[command(hide = true)]
+    Checkpoint(Checkpoint),
 }
 
 impl Cli {

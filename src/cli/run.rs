@@ -80,6 +80,20 @@ pub struct Run {
     pub dry_run: bool,
 }
 
+/// Takes in what a live session has written so far; what a run starts, not a person.
+#[derive(Debug, Args)]
+pub struct Checkpoint {
+    /// The project's directory.
+    #[arg(long)]
+    pub root: PathBuf,
+    /// The run's workspace.
+    #[arg(long)]
+    pub of: String,
+    /// Nothing is done when the last one is younger than so many seconds.
+    #[arg(long)]
+    pub younger: u64,
+}
+
 /// Answers a request from inside a run; what a run starts, not a person.
 #[derive(Debug, Args)]
 pub struct Answer {

@@ -3,8 +3,10 @@
 pub mod allow;
 pub mod answer;
 pub mod ask;
+pub mod attend;
 pub mod bar;
 pub mod bundle;
+pub mod checkpoint;
 pub mod commit;
 pub mod completions;
 pub mod config;
@@ -96,6 +98,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Completions(args)) => completions::run(&args, printer),
         Some(Verb::Man(args)) => man::run(&args, printer),
         Some(Verb::Answer(args)) => answer::run(&cli.global, &args),
+        Some(Verb::Checkpoint(args)) => checkpoint::run(&cli.global, &args),
         None => {
             printer.out(FIRST_STEPS);
             Ok(0)
@@ -105,7 +108,15 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
 
 /// Whether a verb has nothing to do by itself inside a run, where the store is covered.
 fn needs_outside(verb: &Verb) -> bool {
-    !matches!(verb, Verb::Exec(_) | Verb::Enter(_) | Verb::Completions(_) | Verb::Man(_) | Verb::Answer(_))
+    !matches!(
+        verb,
+        Verb::Exec(_)
+            | Verb::Enter(_)
+            | Verb::Completions(_)
+            | Verb::Man(_)
+            | Verb::Answer(_)
+            | Verb::Checkpoint(_)
+    )
 }
 
 const FIRST_STEPS: &str = "\

@@ -1,7 +1,7 @@
 //! What `exec` and `enter` share: open or join the session, start the command, wait,
 //! leave, and say what became of it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::events::Events;
 use super::printer::{Printer, counted, size};
-use super::{Find, Status, bar};
+use super::{Find, Status, attend, bar};
 use crate::cli;
 use crate::error::{Result, quoted};
 use crate::manifest::run::Run;
@@ -60,6 +60,7 @@ pub fn run(
         printer.out(&steps.to_string());
         return Ok(0);
     }
+    let every = attend::interval(&project.config)?;
     let session = bar::with(printer, "taking in", |meter| {
         let alone = wanted.discard || wanted.discard_on_failure;
         let options = Options { workspace: &wanted.workspace, sync: !wanted.no_sync, alone, meter };
@@ -73,7 +74,7 @@ pub fn run(
     if is_shell {
         printer.save_title();
     }
-    let mut desk = desk(&session);
+    let mut desk = attend::desk(&session, every);
     let ran = command(&session, job, &cwd, &events, desk.as_mut());
     if is_shell {
         printer.restore_title();
@@ -112,26 +113,6 @@ fn cold(project: &mut Project, cwd: &Path, dirs: &[PathBuf], events: &Events<'_>
         events.warn(&format!("--cold: {} is the workspace's already", sync::shown(&dir)));
     }
     Ok(())
-}
-
-/// Where processes inside ask for what `vrift answer` tells.
-fn desk(session: &Session) -> Option<Desk> {
-    let place = &session.project.place;
-    let (store, root) = (place.store.root().to_path_buf(), place.root.clone());
-    let workspace = session.workspace.clone();
-    session.link.desk(Box::new(move || {
-        let words: [&OsStr; 7] = [
-            "vrift".as_ref(),
-            "--store".as_ref(),
-            store.as_os_str(),
-            "answer".as_ref(),
-            "--root".as_ref(),
-            root.as_os_str(),
-            "--of".as_ref(),
-        ];
-        let argv = words.into_iter().chain([OsStr::new(&workspace)]).map(OsStr::to_os_string).collect();
-        Command { argv, env: std::env::vars_os().collect(), cwd: root.clone() }
-    }))
 }
 
 /// From its start to its end.

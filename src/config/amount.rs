@@ -1,4 +1,6 @@
-//! Amounts of bytes as people write them.
+//! Amounts of bytes and of time as people write them.
+
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -24,6 +26,26 @@ pub fn bytes(text: &str) -> Result<u64> {
     )
 }
 
+/// `90 s`, `10 min`, `2h`: a number and a unit. `None`: `off`.
+pub fn time(text: &str) -> Result<Option<Duration>> {
+    let text = text.trim();
+    if text == "off" {
+        return Ok(None);
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let factor = match text[end..].trim() {
+        "s" => Some(1),
+        "min" | "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let seconds = text[..end].parse::<u64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
+    let seconds = seconds.filter(|seconds| (1..=365 * 86_400).contains(seconds));
+    seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(|| {
+        Error::failure(format!("`{text}` is no amount of time")).with_hint("as in `10 min`, `30 s` or `off`")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +57,12 @@ mod tests {
         }
         for bad in ["", "GiB", "-1", "1.5G", "2 XB", "99999999999999999999", "20000000000 GiB"] {
             assert!(bytes(bad).unwrap_err().hint().is_some(), "{bad}");
+        }
+        for (text, want) in [("30 s", Some(30)), ("10min", Some(600)), ("2h", Some(7200)), ("off", None)] {
+            assert_eq!(time(text).unwrap(), want.map(Duration::from_secs), "{text}");
+        }
+        for bad in ["", "10", "0 s", "-1 s", "1 d", "99999999999999999999 h"] {
+            assert!(time(bad).unwrap_err().hint().is_some(), "{bad}");
         }
     }
 }

@@ -26,6 +26,7 @@ pub enum Value {
 
 pub const STORE: &str = "store";
 pub const HISTORY_BYTES: &str = "history.bytes";
+pub const CHECKPOINT: &str = "history.checkpoint";
 pub const BIND: &str = "paths.bind";
 
 const fn list(name: &'static str, about: &'static str) -> Key {
@@ -39,6 +40,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         in_project: true,
         about: "what old states alone may hold, as in \"2 GiB\"",
+    },
+    Key {
+        name: CHECKPOINT,
+        kind: Kind::Text,
+        in_project: true,
+        about: "how often a live session is taken in, as in \"10 min\", or \"off\"",
     },
     list("paths.follow", "the host's edits come in"),
     list("paths.own", "taken from the host once, then the workspace's own"),

@@ -87,6 +87,16 @@ impl Config {
         Ok(config)
     }
 
+    /// The text that a key is set to, the strongest one.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.settings.iter().rfind(|setting| setting.key.name == key).and_then(|setting| {
+            match &setting.value {
+                Value::Text(text) => Some(text.as_str()),
+                Value::List(_) => None,
+            }
+        })
+    }
+
     /// Tells one set of mounts from another, as far as they are configured.
     pub fn fingerprint(&self) -> String {
         let mut text = self.rules.fingerprint();

@@ -8,10 +8,12 @@
 //! The launcher itself reads nothing of what a process inside says. It starts a helper
 //! (this same program, with the connection as its standard input and nothing else of
 //! ours), of which a few run at once: a command that asks without end makes no more
-//! processes outside than that.
+//! processes outside than that. A helper may also be started every so often without being
+//! asked (a *round*).
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::SocketFlags;
@@ -39,11 +41,24 @@ pub struct Desk {
     /// What is run for a request; its program is the one that runs already.
     helper: Box<dyn Fn() -> Command>,
     helpers: Vec<Pid>,
+    round: Option<Round>,
+}
+
+struct Round {
+    every: Duration,
+    next: Instant,
+    helper: Box<dyn Fn() -> Command>,
 }
 
 impl Desk {
     pub(super) fn new(listener: OwnedFd, helper: Box<dyn Fn() -> Command>) -> Self {
-        Self { listener, helper, helpers: Vec::new() }
+        Self { listener, helper, helpers: Vec::new(), round: None }
+    }
+
+    /// Starts `helper` every so often, too, with nothing as its standard input.
+    pub fn with_round(mut self, every: Duration, helper: Box<dyn Fn() -> Command>) -> Self {
+        self.round = Some(Round { every, next: Instant::now() + every, helper });
+        self
     }
 
     /// What to poll; -1 while enough helpers run.
@@ -53,7 +68,13 @@ impl Desk {
 
     /// How long to poll at most, in milliseconds; -1: for ever.
     pub(super) fn timeout(&self) -> i32 {
-        if self.is_full() { TICK_MS } else { -1 }
+        let due = |round: &Round| {
+            let left = round.next.saturating_duration_since(Instant::now()).as_millis();
+            i32::try_from(left).map_or(i32::MAX, |left| left + 1)
+        };
+        let due = self.round.as_ref().map(due);
+        let tick = self.is_full().then_some(TICK_MS);
+        due.into_iter().chain(tick).min().unwrap_or(-1)
     }
 
     fn is_full(&self) -> bool {
@@ -68,22 +89,30 @@ impl Desk {
         while !self.is_full() {
             // another launcher may have been quicker
             let Ok(connection) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC) else {
-                return;
+                break;
             };
-            self.start(&connection);
+            self.start(&(self.helper)(), Some(&connection));
         }
+        let now = Instant::now();
+        let full = self.is_full();
+        let Some(round) = self.round.as_mut().filter(|round| !full && round.next <= now) else { return };
+        round.next = now + round.every;
+        let command = (round.helper)();
+        self.start(&command, None);
     }
 
     /// A helper that cannot be started is seen by the asker: the connection ends.
-    fn start(&mut self, connection: &OwnedFd) {
-        let Ok(image) = Image::new(&(self.helper)()) else { return };
+    fn start(&mut self, command: &Command, connection: Option<&OwnedFd>) {
+        let Ok(image) = Image::new(command) else { return };
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let Ok(null) = rustix::fs::open(c"/dev/null", flags, Mode::empty()) else { return };
         let mask = sys::block_all();
         let forked = sys::fork_into(0);
         if matches!(forked, Ok(Forked::Child)) {
             sys::become_stdio(null.as_fd());
-            sys::become_stdin(connection.as_fd());
+            if let Some(connection) = connection {
+                sys::become_stdin(connection.as_fd());
+            }
             sys::close_range(3, u32::MAX);
             // the asker's terminal may belong to another group than ours
             sys::set_disposition(libc::SIGTTOU, true);

@@ -16,6 +16,7 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,14 @@ pub(super) fn move_to(
 /// lives.
 pub fn checkpoint(project: Project, workspace: i64) -> Result<(Project, Option<Taken>)> {
     with_live(project, workspace, true, read)
+}
+
+/// How long ago the last checkpoint of the live session was, or was begun. `None`: there
+/// was none yet.
+pub fn age(project: &Project, workspace: i64) -> Result<Option<Duration>> {
+    let Some(session) = live(project, workspace)? else { return Ok(None) };
+    let file = project.staging().join(session).join(NAME).metadata().ok();
+    Ok(file.and_then(|file| file.modified().ok()?.elapsed().ok()))
 }
 
 /// The root of what the live session of a workspace shows now (`@live`); the head stays

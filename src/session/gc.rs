@@ -14,7 +14,7 @@ use super::record::Record;
 use crate::cas::Digest;
 use crate::cas::store::Store;
 use crate::cas::sweep::{Garbage, Name, Sweeping};
-use crate::config::{Config, Setting, amount, keys};
+use crate::config::{Config, amount, keys};
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::manifest::reach::{Part, Reach};
@@ -104,13 +104,7 @@ fn manifests(store: &Store) -> Result<Vec<(std::path::PathBuf, Manifest)>> {
 /// `history.bytes` as it is set for the project, where it is.
 fn limit_of(manifest: &Manifest) -> Result<Option<u64>> {
     let Some(root) = identity::path_of(manifest)? else { return Ok(None) };
-    let config = Config::load(&root, &[], None)?;
-    let set = config.settings.iter().rfind(|setting| setting.key.name == keys::HISTORY_BYTES);
-    set.map(|Setting { value, .. }| match value {
-        keys::Value::Text(text) => amount::bytes(text),
-        keys::Value::List(_) => Err(Error::corrupt("an amount is a list")),
-    })
-    .transpose()
+    Config::load(&root, &[], None)?.text(keys::HISTORY_BYTES).map(amount::bytes).transpose()
 }
 
 /// What one project needs, as far as it has been walked.
