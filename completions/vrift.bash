@@ -22,6 +22,9 @@ _vrift() {
             vrift,answer)
                 cmd="vrift__subcmd__answer"
                 ;;
+            vrift,apply)
+                cmd="vrift__subcmd__apply"
+                ;;
             vrift,bundle)
                 cmd="vrift__subcmd__bundle"
                 ;;
@@ -122,7 +125,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff commit log snapshot restore undo export bundle runs stop recover gc project config allow doctor completions man answer checkpoint"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply commit log snapshot restore undo export bundle runs stop recover gc project config allow doctor completions man answer checkpoint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -194,6 +197,48 @@ _vrift() {
                     ;;
                 --of)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__apply)
+            opts="-w -n -p -i -C -q -v -h --workspace --dry-run --patch --interactive --on-conflict --json --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --on-conflict)
+                    COMPREPLY=($(compgen -W "abort merge keep-host overwrite both" -- "${cur}"))
                     return 0
                     ;;
                 -C)

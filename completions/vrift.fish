@@ -39,6 +39,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "exec" -d 'Run one comma
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "sync" -d 'Take the host directory\'s edits over into the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what the workspace has that the host directory has not'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "diff" -d 'Show what differs between two states'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "apply" -d 'Write the workspace\'s changes to the host directory'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "commit" -d 'Seal the workspace\'s state as a snapshot that survives a power cut'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "log" -d 'Show the workspace\'s line of snapshots, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "snapshot" -d 'List, show or delete snapshots'
@@ -130,6 +131,25 @@ complete -c vrift -n "__fish_vrift_using_subcommand diff" -l json -d 'Print JSON
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s w -l workspace -d 'The workspace whose changes are written' -r
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -l on-conflict -d 'What to do with a path that was changed on the host as well' -r -f -a "abort\t'Write nothing at all (the default)'
+merge\t'Merge, by lines where it is text; if that is not possible write nothing at all'
+keep-host\t'Leave the host\'s version'
+overwrite\t'Write the workspace\'s version over it'
+both\t'Leave the host\'s version and write the workspace\'s beside it, as PATH.WORKSPACE'"
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s n -l dry-run -d 'Show what would be written, and write nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s p -l patch -d 'Print what would be written as a patch, and write nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s i -l interactive -d 'Ask for each path on the terminal'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s m -l message -d 'What it is' -r
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s w -l workspace -d 'The workspace to seal' -r
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s C -d 'Go to this directory first, then look for the project' -r -F

@@ -2,6 +2,7 @@
 //! made from. Its doc comments are the manual.
 
 mod history;
+mod host;
 mod manage;
 mod run;
 mod session;
@@ -13,6 +14,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use serde::{Deserialize, Serialize};
 
 pub use history::*;
+pub use host::*;
 pub use manage::*;
 pub use run::*;
 pub use session::*;
@@ -77,6 +79,7 @@ pub enum Verb {
     Sync(Sync),
     Status(Status),
     Diff(Diff),
+    Apply(Apply),
     Commit(Commit),
     Log(Log),
     Snapshot(Snapshot),

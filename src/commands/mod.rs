@@ -2,6 +2,7 @@
 
 pub mod allow;
 pub mod answer;
+pub mod apply;
 pub mod ask;
 pub mod attend;
 pub mod bar;
@@ -80,6 +81,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
         Some(Verb::Diff(diff)) => diff::run(&cli.global, &diff, printer),
+        Some(Verb::Apply(args)) => apply::run(&cli.global, &args, printer),
         Some(Verb::Commit(commit)) => commit::run(&cli.global, &commit, printer),
         Some(Verb::Log(log)) => log::run(&cli.global, &log, printer),
         Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),
@@ -166,7 +168,14 @@ fn project_here(global: &Global, named: bool, find: Find) -> Result<Project> {
         Find::Imagine => Project::find_or_imagine(store, &here, named)?,
     };
     project.configure(&global.config)?;
-    Ok(project)
+    Ok(finished(project))
+}
+
+/// What a killed apply began is finished first. Where that fails, sync and apply say so; the
+/// rest goes on.
+fn finished(project: Project) -> Project {
+    let _ = crate::session::apply::finish_left(&project);
+    project
 }
 
 /// Refuses a workspace that a project not registered yet cannot have, before it is.
@@ -218,7 +227,7 @@ fn known_project(global: &Global) -> Result<Project> {
         return Err(Error::failure(format!("there is no store at `{}` yet", root.display()))
             .with_hint("start with: vrift exec COMMAND (in a project's directory)"));
     };
-    Project::find(store, &current_directory()?)
+    Project::find(store, &current_directory()?).map(finished)
 }
 
 fn current_directory() -> Result<std::path::PathBuf> {

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 
 use crate::cli::Color;
-use crate::error::Error;
+use crate::error::{Context, Error, Result};
 
 /// How to write.
 pub struct Printer {
@@ -127,6 +127,17 @@ impl Printer {
         if !plain && std::io::stderr().is_terminal() {
             let _ = std::io::stderr().lock().write_all(sequence.as_bytes());
         }
+    }
+
+    /// Asks for one line on the terminal; `None` when there will be no answer.
+    pub fn ask(&self, question: &str) -> Result<Option<String>> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Err(Error::failure("there is no terminal to ask on"));
+        }
+        let _ = std::io::stderr().lock().write_all(format!("vrift: {question}").as_bytes());
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line).context("read", "the answer")?;
+        Ok((read > 0).then(|| line.trim().to_lowercase()))
     }
 
     fn err(&self, text: &str) {

@@ -22,6 +22,8 @@ pub enum Cause {
     Fork,
     Merge,
     Resolve,
+    /// Host edits that came in when changes were written to the host.
+    Apply,
 }
 
 impl Cause {
@@ -35,6 +37,7 @@ impl Cause {
             Cause::Fork => "fork",
             Cause::Merge => "merge",
             Cause::Resolve => "resolve",
+            Cause::Apply => "apply",
         }
     }
 }

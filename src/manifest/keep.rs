@@ -16,7 +16,8 @@ const NEWEST: usize = 50;
 pub const ALWAYS: usize = 2;
 
 /// Where digests of trees and roots stand that nothing else need name. Old heads are not
-/// among them. `meta` rows are those of checkpoints (session/checkpoint.rs).
+/// among them. `meta` rows are those of checkpoints (session/checkpoint.rs) and of an open
+/// apply (session/apply).
 const NAMED: &[&str] = &[
     "SELECT head FROM workspace WHERE head IS NOT NULL",
     "SELECT host_base FROM workspace WHERE host_base IS NOT NULL",
@@ -31,6 +32,7 @@ const NAMED: &[&str] = &[
     "SELECT theirs FROM conflict",
     "SELECT tree FROM host_stamp",
     "SELECT value FROM meta WHERE key GLOB 'checkpoint/*' AND length(value) = 32",
+    "SELECT value FROM meta WHERE key GLOB 'apply/*' AND length(value) = 32",
 ];
 
 /// A head that is not a workspace's present one.

@@ -29,8 +29,7 @@ use crate::manifest::dir::{empty_dir, push_name, read_root, write_root};
 use crate::manifest::git;
 use crate::manifest::node::{Entry, Kind, Meta};
 use crate::manifest::store::Trees;
-pub use crate::manifest::three_way::{NoText, Side, TextMerge};
-use crate::manifest::three_way::{Rules, Step, Three};
+pub use crate::manifest::three_way::{NoText, Rules, Side, Step, TextMerge, Three};
 
 /// A path both sides changed, and not alike. At least one of `ours` and `theirs` is
 /// there. Nothing below a path in conflict is listed.

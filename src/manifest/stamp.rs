@@ -12,6 +12,8 @@
 
 use std::collections::HashMap;
 
+use rusqlite::OptionalExtension;
+
 use super::db::{Manifest, digest_at};
 use crate::cas::Digest;
 use crate::error::Result;
@@ -97,6 +99,18 @@ impl Manifest {
             .query_map([], |row| Ok((row.get(0)?, Stamps { tree: digest_at(row, 1)?, body: row.get(2)? })))
             .and_then(Iterator::collect);
         self.doing("read host stamps from", rows)
+    }
+
+    /// The stamps of one directory.
+    pub fn stamps_of(&self, dir: &[u8]) -> Result<Option<Stamps>> {
+        let mut query = self.doing(
+            "read",
+            self.connection().prepare_cached("SELECT tree, body FROM host_stamp WHERE dir = ?1"),
+        )?;
+        let found = query
+            .query_row([dir], |row| Ok(Stamps { tree: digest_at(row, 0)?, body: row.get(1)? }))
+            .optional();
+        self.doing("read host stamps from", found)
     }
 
     /// Replaces one directory's stamps. Inside a transaction.

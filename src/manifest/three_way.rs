@@ -29,7 +29,7 @@ impl TextMerge for NoText {
 
 /// One name on all sides; `merge` says what comes of it.
 #[derive(Clone, Default)]
-pub(super) struct Three {
+pub struct Three {
     pub name: Vec<u8>,
     pub base: Option<Entry>,
     pub ours: Option<Entry>,
@@ -48,7 +48,7 @@ impl Three {
 }
 
 /// What is to be done with a name.
-pub(super) enum Step {
+pub enum Step {
     Take(Option<Entry>),
     Conflict(Option<Entry>),
     /// A directory with this metadata; what is in it is still to be merged. One that
@@ -60,7 +60,7 @@ pub(super) enum Step {
 }
 
 /// The table at the top of `merge`.
-pub(super) struct Rules<'a> {
+pub struct Rules<'a> {
     pub winner: Side,
     pub text: &'a dyn TextMerge,
     /// A file that both sides have with one content keeps our mtime.

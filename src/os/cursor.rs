@@ -3,7 +3,8 @@
 //! Paths may be longer than PATH_MAX and deeper than the limit of descriptors: only
 //! the nearest directories above are held open, those further up are reached by `..`.
 //! That is sound only in a tree that nobody else moves directories in: one in the
-//! store, held by an exclusive lock.
+//! store, held by an exclusive lock. In a foreign tree they are reached from the top again,
+//! and no other mount is entered.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Context, Error, Result, quoted};
+use crate::os::beneath;
 use crate::os::dir::Dir;
 
 /// Directories above the current one that stay open.
@@ -22,11 +24,19 @@ pub struct Cursor {
     here: Arc<Dir>,
     /// From the top: a directory, while it is held, and the name followed from it.
     above: Vec<(Option<Arc<Dir>>, CString)>,
+    /// The top of a tree that others change as well.
+    foreign: Option<Arc<Dir>>,
 }
 
 impl Cursor {
     pub fn new(top: Dir) -> Self {
-        Self { here: Arc::new(top), above: Vec::new() }
+        Self { here: Arc::new(top), above: Vec::new(), foreign: None }
+    }
+
+    /// In a tree that others change as well.
+    pub fn of_foreign(top: Dir) -> Self {
+        let top = Arc::new(top);
+        Self { here: Arc::clone(&top), above: Vec::new(), foreign: Some(top) }
     }
 
     /// The directory it is at.
@@ -41,7 +51,11 @@ impl Cursor {
 
     /// Enters a directory of the current one, never through a symbolic link.
     pub fn down(&mut self, name: &CStr) -> Result<()> {
-        self.enter(Arc::new(self.here.child(name)?), name);
+        let child = match self.foreign {
+            Some(_) => beneath::open_dir(&self.here, name.to_bytes())?,
+            None => self.here.child(name)?,
+        };
+        self.enter(Arc::new(child), name);
         Ok(())
     }
 
@@ -57,9 +71,14 @@ impl Cursor {
     /// Goes one up, returns the name it was at; `None` at the top.
     pub fn up(&mut self) -> Result<Option<CString>> {
         let Some((held, _)) = self.above.last() else { return Ok(None) };
-        self.here = match held {
-            Some(dir) => Arc::clone(dir),
-            None => {
+        self.here = match (held, &self.foreign) {
+            (Some(dir), _) => Arc::clone(dir),
+            (None, Some(top)) => {
+                let names: Vec<&[u8]> =
+                    self.above.iter().rev().skip(1).rev().map(|(_, name)| name.to_bytes()).collect();
+                Arc::new(beneath::open_dir(top, &names.join(&b'/'))?)
+            }
+            (None, None) => {
                 let path = self.here.path().parent().unwrap_or(Path::new("")).to_path_buf();
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let fd = rustix::fs::openat(&self.here, c"..", flags, Mode::empty())
@@ -110,7 +129,8 @@ mod tests {
     #[test]
     fn goes_anywhere_and_back_deeper_than_it_holds() {
         let dir = tempfile::tempdir().unwrap();
-        let mut cursor = Cursor::new(Dir::open(dir.path()).unwrap());
+        let top = || Dir::open(dir.path()).unwrap();
+        let mut cursor = Cursor::new(top());
         for _ in 0..3_000 {
             rustix::fs::mkdirat(cursor.here(), c"d", Mode::RWXU).unwrap();
             cursor.down(c"d").unwrap();
@@ -126,6 +146,11 @@ mod tests {
         assert_eq!(ino(&cursor), seen);
         assert!(cursor.go(b"d/x").unwrap_err().is(libc::ENOENT));
         assert_eq!(cursor.depth(), 1);
+        let mut foreign = Cursor::of_foreign(top());
+        foreign.go(&vec!["d"; 200].join("/").into_bytes()).unwrap();
+        foreign.go(&vec!["d"; 100].join("/").into_bytes()).unwrap();
+        cursor.go(&vec!["d"; 100].join("/").into_bytes()).unwrap();
+        assert_eq!(ino(&foreign), ino(&cursor));
         crate::os::remove::remove_tree(dir.path()).unwrap();
     }
 

@@ -42,6 +42,7 @@ pub struct Stat {
     pub rdev: (u32, u32),
     pub nlink: u32,
     pub uid: u32,
+    pub gid: u32,
     pub mtime: (i64, u32),
     pub ctime: (i64, u32),
 }
@@ -172,6 +173,7 @@ impl From<&rustix::fs::Statx> for Stat {
             rdev: (stat.stx_rdev_major, stat.stx_rdev_minor),
             nlink: stat.stx_nlink,
             uid: stat.stx_uid,
+            gid: stat.stx_gid,
             mtime: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
             ctime: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         }

@@ -1,9 +1,11 @@
 //! The kernel's files, names and locks, with errors that say what and where.
 
+pub mod beneath;
 pub mod crew;
 pub mod cursor;
 pub mod dir;
 pub mod early;
+pub mod failpoint;
 pub mod filesystem;
 pub mod link;
 pub mod lock;

@@ -106,7 +106,7 @@ pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs, to: To) -> Result<u64, Errno
 }
 
 /// Makes the attributes of a directory those recorded: removes others.
-pub(super) fn replace_xattrs(fd: impl AsFd, xattrs: &Xattrs, to: To) -> Result<u64, Errno> {
+pub fn replace_xattrs(fd: impl AsFd, xattrs: &Xattrs, to: To) -> Result<u64, Errno> {
     for name in xattr::list(&fd)? {
         let bytes = name.to_bytes();
         let ours = bytes.starts_with(USER) || is_acl(bytes);

@@ -12,6 +12,7 @@
 //! names its staging directory; `staging/<session>/` holds `upper/`, `work/`, `socket`
 //! and `session.json`.
 
+pub mod apply;
 pub mod base;
 pub mod bundle;
 pub mod checkpoint;

@@ -1,11 +1,15 @@
 //! Real files: each a reflink or a copy of its object.
 //!
-//! For a directory of the host (`export`), whose attributes are as recorded. An empty file
-//! has no object.
+//! For a directory of the host (`export`, `apply`), whose attributes are as recorded. An empty
+//! file has no object. On a filesystem without O_TMPFILE a file is made under a name that sync
+//! passes over (`.vrift-…`, rule 5).
 
-use std::os::fd::AsFd;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags, fchmod, fstat, futimens};
+use rustix::io::Errno;
 
 use crate::cas::Store;
 use crate::cas::copy::copy;
@@ -13,6 +17,7 @@ use crate::error::{Context, Error, Result};
 use crate::manifest::node::Entry;
 use crate::os::cursor::c_name;
 use crate::os::dir::Dir;
+use crate::os::failpoint;
 use crate::overlay::escape;
 use crate::overlay::projection::leaf::times;
 use crate::overlay::projection::{Made, Projection};
@@ -36,8 +41,8 @@ impl Projection for Copy<'_> {
     fn make_file(&self, dir: &Dir, entry: &Entry) -> Result<Made> {
         let shown = c_name(&entry.name).map_or_else(|_| dir.path().to_path_buf(), |name| dir.join(&name));
         let content = entry.content().ok_or_else(|| Error::failure("only a regular file can be a copy"))?;
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir, c".", flags, Mode::RUSR | Mode::WUSR).context("make", &shown)?;
+        let (fd, temporary) = unnamed(dir).context("make", &shown)?;
+        failpoint::at("copy.file").context("write", &shown)?;
         if content.size > 0 {
             let object = self.store.open_object(&content.digest)?;
             let stat = fstat(&object).context("read the object of", &shown)?;
@@ -56,6 +61,24 @@ impl Projection for Copy<'_> {
         };
         let xattrs_left_out = finish().context("set the metadata of", &shown)?;
         self.meter.file(content.size);
-        Ok(Made { fd, xattrs_left_out })
+        Ok(Made { fd, temporary, xattrs_left_out })
     }
+}
+
+/// A file without a name, or else with one that nobody has.
+fn unnamed(dir: &Dir) -> Result<(OwnedFd, Option<CString>), Errno> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let (mode, flags) = (Mode::RUSR | Mode::WUSR, OFlags::RDWR | OFlags::CLOEXEC);
+    let made = failpoint::at("copy.tmpfile")
+        .and_then(|()| rustix::fs::openat(dir, c".", flags | OFlags::TMPFILE, mode));
+    match made {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {}
+        other => return other.map(|fd| (fd, None)),
+    }
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name =
+        CString::new(format!(".vrift-new-{}-{number}", std::process::id())).map_err(|_| Errno::INVAL)?;
+    let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let fd = rustix::fs::openat(dir, &*name, flags, mode)?;
+    Ok((fd, Some(name)))
 }

@@ -39,6 +39,8 @@ pub enum Into {
     Nothing,
     /// A tree; what is in the way of an item is removed.
     Tree,
+    /// A tree of somebody else's, who changes it as well: nothing is removed.
+    Foreign,
 }
 
 struct Job {
@@ -56,8 +58,8 @@ pub fn create(
     let maker = Maker { projection, replace: into == Into::Tree, xattrs_left_out: AtomicU64::new(0) };
     let work =
         |job: Job, _: &Jobs<Job>| job.entries.iter().try_for_each(|entry| maker.make(&job.place, entry));
-    let mut pass =
-        Pass { into, cursor: Cursor::new(top), batch: None, dirs: vec![], linked: vec![], files: 0 };
+    let cursor = if into == Into::Foreign { Cursor::of_foreign(top) } else { Cursor::new(top) };
+    let mut pass = Pass { into, cursor, batch: None, dirs: vec![], linked: vec![], files: 0 };
     let Pass { mut cursor, dirs, linked, files, .. } = crew::run(&work, |lead| {
         for item in items {
             pass.take(item?, lead)?;
@@ -129,7 +131,7 @@ impl Pass {
 fn place(dir: &Arc<Dir>, into: Into) -> Result<Place> {
     let default = match into {
         Into::Nothing => None,
-        Into::Tree => {
+        Into::Tree | Into::Foreign => {
             xattr::get(dir, c"system.posix_acl_default").context("read attributes of", dir.path())?
         }
     };
@@ -212,7 +214,7 @@ pub fn dress(dir: &Dir, (into, to): (Into, To), meta: &Meta) -> Result<u64> {
     let left_out = match into {
         Into::Nothing if meta.xattrs.is_empty() => Ok(0),
         Into::Nothing => escape::write_xattrs(dir, &meta.xattrs, to),
-        Into::Tree => escape::replace_xattrs(dir, &meta.xattrs, to),
+        Into::Tree | Into::Foreign => escape::replace_xattrs(dir, &meta.xattrs, to),
     };
     let left_out = left_out.context("set attributes of", dir.path())?;
     fchmod(dir, Mode::from_raw_mode(meta.mode.into())).context("set the mode of", dir.path())?;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, linkat, mknodat, symlinkat,
-    utimensat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, linkat, mknodat,
+    renameat, renameat_with, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -65,8 +65,11 @@ impl Maker<'_> {
         if place.inherits {
             disinherit(&made.fd, &entry.meta).context("set attributes of", place.dir.join(name))?;
         }
-        self.named(&place.dir, name, || link_unnamed(&made.fd, &place.dir, name))
-            .context("name", place.dir.join(name))
+        let name_it = || match &made.temporary {
+            None => link_unnamed(&made.fd, &place.dir, name),
+            Some(temporary) => rename_new(&place.dir, temporary, name),
+        };
+        self.named(&place.dir, name, name_it).context("name", place.dir.join(name))
     }
 
     fn symlink(&self, dir: &Dir, name: &CStr, target: &[u8], entry: &Entry) -> Result<()> {
@@ -103,6 +106,15 @@ impl Maker<'_> {
             }
             other => other,
         }
+    }
+}
+
+/// Gives a file another name that must be free.
+fn rename_new(dir: &Dir, from: &CStr, to: &CStr) -> Result<(), Errno> {
+    match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+        // this filesystem cannot say so: whoever asks for a name has looked
+        Err(Errno::INVAL | Errno::NOSYS) => renameat(dir, from, dir, to),
+        other => other,
     }
 }
 

@@ -4,7 +4,8 @@
 //! everything else is the same for all: directories, symbolic links and FIFOs are
 //! real, mtimes exact to the nanosecond, attributes escaped (rule 8), hard links
 //! hard links. [`render`] makes a tree where nothing was, [`fold`] brings one from a
-//! root to another in place.
+//! root to another in place, [`add`] makes some paths in a directory of the host. With [`Copy`]
+//! the files are the host's own: what apply and export write is made here.
 //!
 //! A name appears in a lower only when what it names is complete, and no temporary
 //! name ever does (rules 9, 12). Not synced: durability is the caller's.
@@ -15,6 +16,7 @@ mod fold;
 mod leaf;
 mod stub;
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -22,7 +24,9 @@ use rustix::fs::{Mode, mkdirat};
 use serde::{Deserialize, Serialize};
 
 pub use copy::Copy;
+pub use create::Item;
 pub use fold::{Folded, fold};
+pub use leaf::times;
 pub use stub::Stub;
 
 use crate::cas::digest::Digest;
@@ -65,6 +69,8 @@ pub fn named(name: &str) -> Result<Box<dyn Projection>> {
 pub struct Made {
     /// Its inode gets the name.
     pub fd: OwnedFd,
+    /// The name it has meanwhile, where the filesystem makes no file without one.
+    pub temporary: Option<CString>,
     /// Attributes this filesystem or namespace cannot hold.
     pub xattrs_left_out: u64,
 }
@@ -108,4 +114,20 @@ pub fn fill(trees: &dyn Trees, root: &Digest, dest: &Path, projection: &dyn Proj
 /// cannot be held.
 pub fn dress(dir: &Path, meta: &Meta) -> Result<u64> {
     create::dress(&Dir::open(dir)?, (create::Into::Tree, escape::To::Overlay), meta)
+}
+
+/// Makes items in a directory of the host that others change as well, below names that are
+/// free; a directory among the items comes before what is in it. Nothing is removed and no
+/// link followed. After an error a part of it is there.
+pub fn add(
+    top: Dir,
+    items: impl Iterator<Item = Result<Item>>,
+    projection: &dyn Projection,
+) -> Result<Rendered> {
+    create::create(top, create::Into::Foreign, items, projection)
+}
+
+/// Gives an open directory of the host the attributes, mode and times of `meta`.
+pub fn dress_host(dir: &Dir, meta: &Meta) -> Result<u64> {
+    create::dress(dir, (create::Into::Foreign, escape::To::Host), meta)
 }

@@ -70,6 +70,7 @@ mod tests {
             rdev: (0, 0),
             nlink: 1,
             uid: 0,
+            gid: 0,
             mtime,
             ctime,
         }

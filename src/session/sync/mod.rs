@@ -20,6 +20,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
+pub(super) use known::stamp_of;
 pub use walk::LeftOut;
 
 use self::assemble::{Assembled, assemble, newly_own};
@@ -36,6 +37,7 @@ use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::Workspace;
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
+use crate::session::apply;
 use crate::session::mounts::Recorded;
 use crate::session::project::Project;
 
@@ -90,8 +92,7 @@ pub struct Options {
 
 /// Takes the host directory's state over into a workspace.
 pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter) -> Result<Report> {
-    let host = project.host_lock();
-    let _host = Lock::wait(&host, Hold::Shared)?;
+    let _host = apply::host_at_rest(project)?;
     // Of two walks at once the older one could be recorded last, with the newer one's stamps.
     let _alone = Lock::wait(&project.sync_lock(), Hold::Exclusive)?;
     let token = project.store.publishing()?;
@@ -198,7 +199,7 @@ fn take_over(
         base => base,
     };
     let git = Git { store: &project.store, keeps: Side::Ours };
-    let how = How { winner: Side::Theirs, text: text, git: Some(git), our_mtimes: false };
+    let how = How { winner: Side::Theirs, text, git: Some(git), our_mtimes: false };
     let merged = merge(manifest, base.as_ref(), &head, &assembled.root, &how)?;
     for conflict in &merged.conflicts {
         manifest.add_conflict(workspace.id, "host", conflict)?;

@@ -1,0 +1,56 @@
+//! What brings the workspace and the host together again: `apply`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Json;
+
+/// Write the workspace's changes to the host directory.
+///
+/// What is written is what the workspace has otherwise than the directory had when it was last
+/// taken over; directories that are the workspace's own (`target/`, `node_modules/`) only when they are
+/// named, nothing below a `.git`, nothing that is mounted. What programs run by themselves, as new executables
+/// and hooks, is named first.
+///
+/// All of it is written or nothing: every path is compared with what it was when the directory was
+/// last taken over, and when one was changed since then, nothing is written unless --on-conflict says what to do. An
+/// apply that is killed is finished, or taken back, by the next command.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// Only at or below these paths.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The workspace whose changes are written.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// Show what would be written, and write nothing.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Print what would be written as a patch, and write nothing.
+    #[arg(short, long)]
+    pub patch: bool,
+    /// Ask for each path on the terminal.
+    #[arg(short, long, conflicts_with_all = ["dry_run", "patch"])]
+    pub interactive: bool,
+    /// What to do with a path that was changed on the host as well.
+    #[arg(long, value_name = "HOW", default_value = "abort", hide_default_value = true)]
+    pub on_conflict: OnConflict,
+    #[command(flatten)]
+    pub json: Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnConflict {
+    /// Write nothing at all (the default).
+    #[default]
+    Abort,
+    /// Merge, by lines where it is text; if that is not possible write nothing at all.
+    Merge,
+    /// Leave the host's version.
+    KeepHost,
+    /// Write the workspace's version over it.
+    Overwrite,
+    /// Leave the host's version and write the workspace's beside it, as PATH.WORKSPACE.
+    Both,
+}

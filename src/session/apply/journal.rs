@@ -1,0 +1,185 @@
+//! What an apply is about to do, on the disk before its first write (`apply.json` in the
+//! project's directory of the store).
+//!
+//! | phase | the host | killed here |
+//! |---|---|---|
+//! | planned | new versions are being made under temporary names | they are removed |
+//! | staged | they are complete and synced, and are being put in place | the rest is put in place; if that cannot be, all is put back |
+//! | committed | all is in place, old versions lie under temporary names | these are removed |
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::host::Id;
+use crate::error::{Context, Error, Result};
+use crate::manifest::node::{Meta, Time};
+
+const NAME: &str = "apply.json";
+const VERSION: u32 = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Planned,
+    Staged,
+    Committed,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Journal {
+    version: u32,
+    pub phase: Phase,
+    pub swaps: Vec<Swap>,
+    pub dresses: Vec<Dress>,
+    /// Directories whose names change, a directory before those in it.
+    pub dirs: Vec<Dress>,
+    pub after: After,
+}
+
+/// A name that gets, changes or loses what it names.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Swap {
+    pub path: Vec<u8>,
+    /// In the same directory.
+    pub temporary: Vec<u8>,
+    /// What was there.
+    pub old: Option<Id>,
+    /// All that lay in it, if it was a directory: relative to the project.
+    pub below: Vec<(Vec<u8>, Id)>,
+    /// It gets something new.
+    pub puts: bool,
+    /// The inode of that, once it is made.
+    pub new: Option<u64>,
+}
+
+/// Something whose metadata changes in place.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Dress {
+    pub path: Vec<u8>,
+    pub id: Option<Id>,
+    pub from: Clothes,
+    pub to: Clothes,
+}
+
+/// [`Meta`], as the journal writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clothes {
+    mode: u16,
+    mtime: (i64, u32),
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What the manifest records when all is in place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct After {
+    pub workspace: String,
+    /// The host base, from and to.
+    pub base: Option<([u8; 32], [u8; 32])>,
+    /// The head, from and to.
+    pub head: Option<([u8; 32], [u8; 32])>,
+}
+
+impl From<&Meta> for Clothes {
+    fn from(meta: &Meta) -> Self {
+        let mtime = (meta.mtime.secs, meta.mtime.nanos);
+        Self { mode: meta.mode, mtime, xattrs: meta.xattrs.clone() }
+    }
+}
+
+impl From<&Clothes> for Meta {
+    fn from(clothes: &Clothes) -> Self {
+        let (secs, nanos) = clothes.mtime;
+        Self { mode: clothes.mode, mtime: Time { secs, nanos }, xattrs: clothes.xattrs.clone() }
+    }
+}
+
+impl Clothes {
+    pub fn same_xattrs(&self, other: &Self) -> bool {
+        self.xattrs == other.xattrs
+    }
+
+    /// They differ in nothing but the mtime.
+    pub fn only_time(&self, other: &Self) -> bool {
+        self.mode == other.mode && self.xattrs == other.xattrs
+    }
+}
+
+impl Journal {
+    pub fn new(swaps: Vec<Swap>, dresses: Vec<Dress>, dirs: Vec<Dress>, after: After) -> Self {
+        Self { version: VERSION, phase: Phase::Planned, swaps, dresses, dirs, after }
+    }
+
+    /// Whether a project has an apply that was begun.
+    pub fn is_there(project: &Path) -> bool {
+        project.join(NAME).exists()
+    }
+
+    pub fn read(project: &Path) -> Result<Option<Self>> {
+        let path = project.join(NAME);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path, &error)),
+        };
+        let broken = |why: String| {
+            Error::corrupt(format!("the journal `{}` of an apply does not read back: {why}", path.display()))
+                .with_hint("look for names that begin with `.vrift-` in the project; then remove the journal")
+        };
+        let journal: Self = serde_json::from_slice(&text).map_err(|error| broken(error.to_string()))?;
+        match journal.version {
+            VERSION => Ok(Some(journal)),
+            other => Err(broken(format!("it is of version {other}"))),
+        }
+    }
+
+    /// On the disk when it returns.
+    pub fn write(&self, project: &Path) -> Result<()> {
+        let (path, half) = (project.join(NAME), project.join(format!("{NAME}.new")));
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::File::create(&half)?;
+            file.write_all(&serde_json::to_vec(self)?)?;
+            file.sync_all()?;
+            std::fs::rename(&half, &path)?;
+            std::fs::File::open(project)?.sync_all()
+        };
+        write().context("write", &path)
+    }
+
+    pub fn remove(project: &Path) -> Result<()> {
+        let path: PathBuf = project.join(NAME);
+        let remove = || std::fs::remove_file(&path).and_then(|()| std::fs::File::open(project)?.sync_all());
+        remove().context("remove", &path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_comes_back_and_foreign_bytes_are_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Journal::read(dir.path()).unwrap().is_none());
+        let swap = Swap {
+            path: b"a\xff\n".to_vec(),
+            temporary: b".vrift-1".to_vec(),
+            old: None,
+            below: vec![],
+            puts: true,
+            new: Some(7),
+        };
+        let after = After { workspace: "main".into(), base: Some(([1; 32], [2; 32])), head: None };
+        let mut journal = Journal::new(vec![swap], vec![], vec![], after);
+        journal.phase = Phase::Staged;
+        journal.write(dir.path()).unwrap();
+        let read = Journal::read(dir.path()).unwrap().unwrap();
+        assert_eq!((read.phase, &read.swaps[0].path[..]), (Phase::Staged, &b"a\xff\n"[..]));
+        Journal::remove(dir.path()).unwrap();
+        assert!(!Journal::is_there(dir.path()));
+        for bad in ["", "{}", "[1]", "{\"version\":9}"] {
+            std::fs::write(dir.path().join(NAME), bad).unwrap();
+            assert!(Journal::read(dir.path()).is_err());
+        }
+    }
+}
