@@ -72,7 +72,7 @@ impl Error {
             path: Some(quoted(path.as_ref().as_os_str())),
             cause: Some(plain_cause(cause)),
             errno: cause.raw_os_error(),
-            hint: None,
+            hint: cause.raw_os_error().and_then(remedy).map(str::to_string),
         }
     }
 
@@ -133,6 +133,22 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What helps against an errno wherever it comes from; a place that knows more says that.
+fn remedy(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        libc::EMFILE => "raise the limit of open files: ulimit -n 4096",
+        libc::ENFILE => {
+            "the whole system has too many files open: end something, or raise sysctl fs.file-max"
+        }
+        libc::ENOSPC | libc::EDQUOT => FREE_SPACE,
+        libc::EROFS => "its filesystem is read-only; another place for the store: --store DIR or VRIFT_STORE",
+        libc::EFBIG => "raise the limit of file sizes (ulimit -f) and run the command again; nothing is lost",
+        _ => return None,
+    })
+}
+
+const FREE_SPACE: &str = "free some space and run the command again; nothing is lost";
+
 /// The system's sentence without Rust's ` (os error N)`.
 fn plain_cause(cause: &io::Error) -> String {
     let text = cause.to_string();
@@ -142,18 +158,26 @@ fn plain_cause(cause: &io::Error) -> String {
     }
 }
 
-/// A name in backticks that stays on one line and never sends control characters
-/// to a terminal: whatever is not printable is written as `\xNN`, `\n`, `\t`.
+/// A name in backticks, as [`plain`] shows it.
 pub fn quoted(name: &OsStr) -> String {
-    let mut out = String::from("`");
+    format!("`{}`", plain(name).replace('`', "\\`"))
+}
+
+/// A name that stays on one line and never sends control characters to a terminal:
+/// whatever is not printable is written as `\xNN`, `\n`, `\t`.
+pub fn plain(name: &OsStr) -> String {
+    let mut out = String::new();
     for chunk in name.as_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\t"),
                 '\r' => out.push_str("\\r"),
-                '`' => out.push_str("\\`"),
+                // those that turn the direction of a line, or cannot be seen, too
                 c if c.is_control() => out.extend(c.escape_unicode()),
+                '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+                    out.extend(c.escape_unicode());
+                }
                 c => out.push(c),
             }
         }
@@ -161,8 +185,26 @@ pub fn quoted(name: &OsStr) -> String {
             out.push_str(&format!("\\x{byte:02x}"));
         }
     }
-    out.push('`');
     out
+}
+
+/// A name as a shell takes it, for commands in hints: bare where that is safe.
+pub fn shell_word(name: impl AsRef<OsStr>) -> String {
+    let bytes = name.as_ref().as_bytes();
+    let safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@%=:,".contains(byte);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.is_empty() && bytes.iter().all(safe) => text.to_string(),
+        Ok(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', "'\\''")),
+        // bash, zsh and ksh: ANSI-C quoting
+        _ => {
+            let escape = |byte: &u8| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+                b' '..=b'~' => char::from(*byte).to_string(),
+                byte => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", bytes.iter().map(escape).collect::<String>())
+        }
+    }
 }
 
 /// Adds operation and path to a bare error.
@@ -193,7 +235,7 @@ impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
     fn context(self, operation: &str, path: impl AsRef<Path>) -> Result<T> {
         self.map_err(|cause| {
             use rusqlite::ErrorCode::{
-                DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, SystemIoFailure,
+                CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
             };
             let kind = match cause.sqlite_error_code() {
                 Some(DatabaseBusy) => Kind::Busy,
@@ -203,9 +245,11 @@ impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
             let io = io::Error::other(cause.to_string());
             let error = Error::io(operation, path, &io).with_kind(kind);
             match cause.sqlite_error_code() {
-                Some(DiskFull) => {
-                    error.with_hint("free some space and run the command again; nothing is lost")
+                Some(DiskFull) => error.with_hint(FREE_SPACE),
+                Some(CannotOpen) => {
+                    error.with_hint("its directory must be yours and writable, and `ulimit -n` not too low")
                 }
+                Some(ReadOnly) => error.with_hint("it must be yours and writable"),
                 Some(SystemIoFailure) => {
                     error.with_hint("look at the disk (dmesg) and at `ulimit -f`; nothing is lost")
                 }
@@ -224,6 +268,25 @@ mod tests {
         let error = Error::io("open", "/a\nb", &io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(error.to_string(), "cannot open `/a\\nb`: No such file or directory");
         assert!(error.is(libc::ENOENT));
+    }
+
+    #[test]
+    fn a_shell_gets_the_name_back() {
+        for name in [
+            &b"/a/b-c.d"[..],
+            b"",
+            b"a b",
+            b"it's",
+            b"$(x)`y`",
+            b"new\nline",
+            b"\xff\\'",
+            "\u{e4}".as_bytes(),
+        ] {
+            let script = format!("printf %s {}", shell_word(OsStr::from_bytes(name)));
+            let Ok(ran) = std::process::Command::new("bash").args(["-c", &script]).output() else { return };
+            assert_eq!(ran.stdout, name, "{script}");
+        }
+        assert_eq!(shell_word("/a/b"), "/a/b");
     }
 
     #[test]

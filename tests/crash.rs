@@ -139,7 +139,9 @@ fn a_project_whose_registration_was_cut_short_is_registered_again() {
     for name in ["manifest.db", "manifest.db-wal", "manifest.db-shm"] {
         let _ = std::fs::remove_file(project.join(name));
     }
-    // What a launcher leaves that is killed right after it made the manifest.
+    // What a launcher leaves that is killed right after it made the manifest: no lower tree yet.
+    std::fs::remove_dir_all(project.join("base")).unwrap();
+    std::fs::create_dir(project.join("base")).unwrap();
     drop(Manifest::open(&project).unwrap());
     world.exec(["true"]).ok();
 }

@@ -42,6 +42,7 @@ fn the_nearest_registered_then_marked_ancestor_is_the_project() {
     world.write("sub/inner/vrift.toml", "");
     let root = |dir: &str| at(&world, &world.project.join(dir), &["exec", "--dry-run", "true"]).ok();
     assert!(root("sub").contains(&format!("overlay `{}` ", world.project.display())));
+    at(&world, &world.project.join("sub"), &["exec", "true"]).ok();
     let inner = at(&world, &world.project.join("sub/inner/deep"), &["exec", "true"]);
     assert!(!inner.stderr().contains("new project"), "registered comes before marked: {}", inner.stderr());
     let other = World::new();
@@ -67,6 +68,7 @@ fn what_cannot_be_a_project_is_refused() {
     refused(Path::new("/"), "it is the root directory");
     refused(&world.home, "it is your home directory");
     refused(world.path(), "the store lies in it");
+    fs::create_dir_all(world.store.join("objects")).unwrap();
     refused(&world.store.join("objects"), "it lies in the store");
     refused(Path::new("/proc/self"), "not a directory of files");
     assert!(projects(&world).is_empty());

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, quoted};
 
 pub const NAME: &str = "format.json";
 const VERSION: u32 = 1;
@@ -38,44 +38,64 @@ pub fn initial() -> String {
     serde_json::to_string_pretty(&format).unwrap_or_default() + "\n"
 }
 
-/// Refuses a store that this build must not write.
-pub fn check(text: &[u8], path: &Path) -> Result<()> {
-    let format: Format =
-        serde_json::from_slice(text).map_err(std::io::Error::from).context("read store format", path)?;
-    let newer = |what: &str| {
-        Error::failure(format!("the store `{}` is of a newer format ({what})", path.display()))
+/// What a store's file permits this build.
+#[derive(Debug)]
+pub enum Permits {
+    Writing,
+    /// Only reading, and why.
+    Reading(Error),
+}
+
+/// Refuses a store that this build must not even read.
+pub fn check(text: &[u8], path: &Path) -> Result<Permits> {
+    let format: Format = serde_json::from_slice(text)
+        .map_err(std::io::Error::from)
+        .context("read store format", path)
+        .map_err(|error| {
+            error.with_hint(
+                "the file is damaged, or not vrift's: bring it back from a backup, or use another store with --store DIR",
+            )
+        })?;
+    let shown = quoted(path.parent().unwrap_or(path).as_os_str());
+    let newer = |what: &str, how: &str| {
+        Error::failure(format!("the store {shown} is of a newer format ({what}){how}"))
             .with_hint("use the newer vrift, or another store with --store DIR")
     };
     if format.version > VERSION {
-        return Err(newer(&format!("version {}, this vrift knows {VERSION}", format.version)));
+        return Err(newer(&format!("version {}, this vrift knows {VERSION}", format.version), ""));
     }
-    let mut foreign = format.incompatible.iter().chain(&format.read_only_compatible);
-    match foreign.find(|feature| !KNOWN.contains(&feature.as_str())) {
-        Some(feature) => Err(newer(&format!("feature `{feature}`"))),
-        None => Ok(()),
+    let foreign = |list: &[String]| list.iter().find(|feature| !KNOWN.contains(&feature.as_str())).cloned();
+    if let Some(feature) = foreign(&format.incompatible) {
+        return Err(newer(&format!("feature `{feature}`"), ""));
     }
+    Ok(match foreign(&format.read_only_compatible) {
+        Some(feature) => {
+            Permits::Reading(newer(&format!("feature `{feature}`"), ": this vrift may only read it"))
+        }
+        None => Permits::Writing,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked(text: &str) -> Result<()> {
+    fn checked(text: &str) -> Result<Permits> {
         check(text.as_bytes(), Path::new("/store/format.json"))
     }
 
     #[test]
     fn a_new_store_is_accepted_and_newer_ones_are_refused() {
-        checked(&initial()).unwrap();
-        checked(r#"{"version":1,"compatible":["from-the-future"]}"#).unwrap();
-        for bad in [
-            r#"{"version":2}"#,
-            r#"{"version":1,"incompatible":["packs"]}"#,
-            r#"{"version":1,"read_only_compatible":["packs"]}"#,
-            "garbage",
-            "",
-        ] {
-            assert!(checked(bad).is_err(), "{bad}");
+        for good in [initial().as_str(), r#"{"version":1,"compatible":["from-the-future"]}"#] {
+            assert!(matches!(checked(good).unwrap(), Permits::Writing), "{good}");
+        }
+        let Permits::Reading(why) = checked(r#"{"version":1,"read_only_compatible":["packs"]}"#).unwrap()
+        else {
+            panic!("may be written");
+        };
+        assert!(why.to_string().contains("`/store` is of a newer format (feature `packs`)"), "{why}");
+        for bad in [r#"{"version":2}"#, r#"{"version":1,"incompatible":["packs"]}"#, "garbage", "", "[]"] {
+            assert!(checked(bad).unwrap_err().hint().is_some(), "{bad}");
         }
     }
 }

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::digest::Digest;
-use super::format;
+use super::format::{self, Permits};
 use crate::error::{Context, Error, Result};
 use crate::os::lock::{Hold, Lock};
 use crate::os::mkdir;
@@ -16,6 +16,7 @@ use crate::os::mkdir;
 pub struct Store {
     root: PathBuf,
     objects: OwnedFd,
+    reads_only: bool,
 }
 
 /// Proof that the store's lock is held shared: objects looked up or published
@@ -39,18 +40,41 @@ impl Store {
     }
 
     /// Opens the store at `root`; `None` when there is none.
+    ///
+    /// # Errors
+    /// For one of a newer format too, even if this build may read it.
     pub fn open(root: &Path) -> Result<Option<Self>> {
+        match Self::open_as_permitted(root)? {
+            Some((_, Permits::Reading(why))) => Err(why),
+            Some((store, Permits::Writing)) => Ok(Some(store)),
+            None => Ok(None),
+        }
+    }
+
+    /// The same for who will not write.
+    pub fn open_to_read(root: &Path) -> Result<Option<Self>> {
+        let opened = Self::open_as_permitted(root)?;
+        Ok(opened
+            .map(|(store, permits)| Self { reads_only: matches!(permits, Permits::Reading(_)), ..store }))
+    }
+
+    fn open_as_permitted(root: &Path) -> Result<Option<(Self, Permits)>> {
         let path = root.join(format::NAME);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path, &error)),
+            Err(error) => return Err(Error::io("read", &path, &error).with_hint(ELSEWHERE)),
         };
-        format::check(&text, &path)?;
+        let permits = format::check(&text, &path)?;
         let objects = root.join("objects");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&objects, flags, Mode::empty()).context("open", &objects)?;
-        Ok(Some(Self { root: root.to_path_buf(), objects: fd }))
+        Ok(Some((Self { root: root.to_path_buf(), objects: fd, reads_only: false }, permits)))
+    }
+
+    /// This build must not change anything in it: its format is newer.
+    pub fn reads_only(&self) -> bool {
+        self.reads_only
     }
 
     pub fn root(&self) -> &Path {
@@ -86,13 +110,12 @@ impl Store {
     }
 }
 
+const ELSEWHERE: &str = "choose a directory you can write with --store DIR or VRIFT_STORE";
+
 /// Lays a new store out; `format.json` comes last, so a half-made one is made again.
 fn create(root: &Path) -> Result<()> {
-    mkdir::private(root).map_err(|error| {
-        error.with_hint("choose a directory you can write with --store DIR or VRIFT_STORE")
-    })?;
-    for name in ["objects", "projects", "psfs"] {
-        mkdir::private(&root.join(name))?;
+    for name in ["", "objects", "projects", "psfs"] {
+        mkdir::private(&root.join(name)).map_err(|error| error.with_hint(ELSEWHERE))?;
     }
     // Backups without xattrs would turn stubs into zeros (rule 20).
     let tag =

@@ -18,7 +18,7 @@ use crate::session::project::Project;
 use crate::session::sync::explain::explain;
 
 pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Status> {
-    let mut project = super::known_project(global)?;
+    let mut project = super::project_to_read(global)?;
     project.configure(&global.config)?;
     let here = super::current_directory()?;
     let inner = args.paths.iter().map(|path| super::relative_to(&project.root, &here.join(path)));

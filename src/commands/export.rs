@@ -9,7 +9,7 @@ use crate::manifest::roots::resolve;
 use crate::session::export;
 
 pub fn run(global: &Global, args: &Export, printer: &Printer) -> Result<Status> {
-    let project = super::known_project(global)?;
+    let project = super::project_to_read(global)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
     let root = resolve(&project.manifest, &workspace, &args.root)?;
     if args.tar {

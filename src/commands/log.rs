@@ -12,7 +12,7 @@ use crate::session::project::Project;
 use crate::session::record::now_ms;
 
 pub fn run(global: &Global, args: &Log, printer: &Printer) -> Result<Status> {
-    let project = super::known_project(global)?;
+    let project = super::project_to_read(global)?;
     if args.heads { heads(&project, args, printer) } else { snapshots(&project, args, printer) }
 }
 

@@ -162,7 +162,13 @@ enum Find {
 fn project_here(global: &Global, named: bool, find: Find) -> Result<Project> {
     let root = places::store(global.store.as_deref())?;
     let here = current_directory()?;
-    let store = Store::open_or_create(&root)?;
+    let store = match Store::open(&root)? {
+        Some(store) => store,
+        None => {
+            Project::may_begin(&root, &here, named)?;
+            Store::open_or_create(&root)?
+        }
+    };
     let mut project = match find {
         Find::Register => Project::find_or_register(store, &here, named)?,
         Find::Imagine => Project::find_or_imagine(store, &here, named)?,
@@ -196,7 +202,7 @@ fn refuse_unknown(global: &Global, workspace: &str) -> Result<()> {
 /// registered.
 fn configured(global: &Global) -> Result<(PathBuf, Config)> {
     let store = places::store(global.store.as_deref())?;
-    let (root, allowed) = Project::look(Store::open(&store)?, &current_directory()?)?;
+    let (root, allowed) = Project::look(Store::open_to_read(&store)?, &current_directory()?)?;
     let config = Config::load(&root, &global.config, allowed.as_deref())?;
     Ok((root, config))
 }
@@ -222,8 +228,17 @@ fn relative_to(root: &Path, path: &Path) -> Result<Vec<u8>> {
 
 /// The registered project of the current directory.
 fn known_project(global: &Global) -> Result<Project> {
+    known_project_in(global, Store::open)
+}
+
+/// The same for verbs that change nothing: it may be in a store of a newer format.
+fn project_to_read(global: &Global) -> Result<Project> {
+    known_project_in(global, Store::open_to_read)
+}
+
+fn known_project_in(global: &Global, open: impl Fn(&Path) -> Result<Option<Store>>) -> Result<Project> {
     let root = places::store(global.store.as_deref())?;
-    let Some(store) = Store::open(&root)? else {
+    let Some(store) = open(&root)? else {
         return Err(Error::failure(format!("there is no store at `{}` yet", root.display()))
             .with_hint("start with: vrift exec COMMAND (in a project's directory)"));
     };

@@ -14,26 +14,26 @@ use crate::session::project::registry::{self, Known};
 
 pub fn run(global: &Global, args: Project, printer: &Printer) -> Result<Status> {
     let root = paths::store(global.store.as_deref())?;
-    let store = Store::open(&root)?;
     match args.action {
-        ProjectAction::List(json) => list(store.as_ref(), json, printer),
+        ProjectAction::List(json) => list(Store::open_to_read(&root)?.as_ref(), json, printer),
         ProjectAction::Forget { project } => {
-            let known = registry::forget(&there(store, &root)?, &project)?;
+            let known = registry::forget(&there(&root)?, &project)?;
             let name = known.as_deref().unwrap_or(&project);
             printer.say(&format!("forgot {}; the directory itself is untouched", quoted(name.as_os_str())));
             Ok(0)
         }
         ProjectAction::Move { from, to } => {
             let to = to.map_or_else(super::current_directory, Ok)?;
-            let (old, new) = registry::relocate(&there(store, &root)?, &from, &to)?;
+            let (old, new) = registry::relocate(&there(&root)?, &from, &to)?;
             printer.say(&format!("{} is at {} now", quoted(old.as_os_str()), quoted(new.as_os_str())));
             Ok(0)
         }
     }
 }
 
-fn there(store: Option<Store>, root: &Path) -> Result<Store> {
-    store.ok_or_else(|| Error::failure(format!("there is no store at {} yet", quoted(root.as_os_str()))))
+fn there(root: &Path) -> Result<Store> {
+    Store::open(root)?
+        .ok_or_else(|| Error::failure(format!("there is no store at {} yet", quoted(root.as_os_str()))))
 }
 
 fn list(store: Option<&Store>, args: Json, printer: &Printer) -> Result<Status> {

@@ -12,7 +12,7 @@ use crate::session::record::{Record, now_ms};
 use crate::session::recover::orphans;
 
 pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
-    let project = super::known_project(global)?;
+    let project = super::project_to_read(global)?;
     let live = live_runs(&project)?;
     let left = orphans(&project)?;
     let finished = project.manifest.runs(args.limit)?;

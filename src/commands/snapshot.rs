@@ -25,7 +25,7 @@ pub fn run(global: &Global, args: Snapshot, printer: &Printer) -> Result<Status>
 }
 
 fn list(global: &Global, as_json: bool, printer: &Printer) -> Result<Status> {
-    let snapshots = super::known_project(global)?.manifest.snapshots()?;
+    let snapshots = super::project_to_read(global)?.manifest.snapshots()?;
     if as_json {
         printer.json(&Value::Array(snapshots.iter().map(json).collect()));
         return Ok(0);
@@ -38,7 +38,7 @@ fn list(global: &Global, as_json: bool, printer: &Printer) -> Result<Status> {
 }
 
 fn show(global: &Global, name: &str, as_json: bool, printer: &Printer) -> Result<Status> {
-    let manifest = super::known_project(global)?.manifest;
+    let manifest = super::project_to_read(global)?.manifest;
     let snapshot = manifest.known_snapshot(name)?;
     if as_json {
         printer.json(&json(&snapshot));

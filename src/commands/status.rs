@@ -1,12 +1,15 @@
 //! `vrift status`: what the workspace has that the host directory has not, open
 //! conflicts, and sessions.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use serde_json::{Value, json};
 
 use super::Status;
 use super::printer::{Printer, Tone};
 use crate::cli;
-use crate::error::Result;
+use crate::error::{Result, plain};
 use crate::manifest::diff::{Change, diff};
 use crate::manifest::git;
 use crate::session::checkpoint::live_root;
@@ -20,7 +23,7 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
     if args.paths {
         return super::paths::list(global, args.json.json, printer);
     }
-    let mut project = super::known_project(global)?;
+    let mut project = super::project_to_read(global)?;
     project.configure(&global.config)?;
     let covered = mounts::covered(&project)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
@@ -92,8 +95,8 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
             'D' => Tone::Bad,
             _ => Tone::Warning,
         };
-        let path = String::from_utf8_lossy(path);
-        printer.out(&format!("{} {}\n", printer.toned(tone, &mark.to_string()), path.escape_debug()));
+        let path = plain(OsStr::from_bytes(path));
+        printer.out(&format!("{} {path}\n", printer.toned(tone, &mark.to_string())));
     }
     if lines.is_empty() && owned.is_empty() {
         printer.out("the workspace is as the directory was when it was last taken over\n");

@@ -16,8 +16,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 
 use super::schema::{self, Version};
 use super::store::Trees;
-use crate::cas::Digest;
-use crate::error::{Context, Error, Result};
+use crate::cas::{Digest, Store};
+use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
 use crate::os::lock::{Hold, Lock};
 
 pub const NAME: &str = "manifest.db";
@@ -37,18 +37,40 @@ pub struct Manifest {
 impl Manifest {
     /// Opens `dir/manifest.db`, making and migrating it as needed.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_with(dir, OpenFlags::SQLITE_OPEN_CREATE, Self::prepare)
+    }
+
+    /// Opens the manifest of a project of this store, to write if the store may be written.
+    pub fn open_in(store: &Store, dir: &Path) -> Result<Self> {
+        if store.reads_only() { Self::open_to_read(dir) } else { Self::open(dir) }
+    }
+
+    /// Opens a manifest of this version; nothing can be changed through it.
+    fn open_to_read(dir: &Path) -> Result<Self> {
+        Self::open_with(dir, OpenFlags::empty(), |manifest| {
+            let version = manifest.set_up();
+            match manifest.doing("open manifest", version)? {
+                Version::Current => {}
+                Version::Older => {
+                    return Err(Error::failure(format!(
+                        "the manifest {} is of an older vrift, and its store may not be written",
+                        quoted(manifest.path.as_os_str())
+                    ))
+                    .with_hint("use the newer vrift for this store"));
+                }
+                Version::Newer(number) => return Err(manifest.newer(number)),
+            }
+            let closed = manifest.connection.pragma_update(None, "query_only", true);
+            manifest.doing("open manifest", closed)
+        })
+    }
+
+    fn open_with(dir: &Path, more: OpenFlags, prepare: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let path = dir.join(NAME);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
         let connection = Connection::open_with_flags(&path, flags).context("open manifest", &path)?;
         let mut manifest = Self { connection, path };
-        manifest.prepare().map_err(|error| match error.kind() {
-            crate::error::Kind::Corrupt => error.with_hint(
-                "the manifest is damaged; other projects are not affected. Move this project's directory in the store away to start anew",
-            ),
-            _ => error,
-        })?;
+        prepare(&mut manifest)?;
         Ok(manifest)
     }
 
@@ -61,33 +83,38 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The settings of a connection.
+    fn set_up(&self) -> rusqlite::Result<Version> {
+        let connection = &self.connection;
+        connection.busy_timeout(Duration::from_secs(30))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.execute_batch(
+            "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        )?;
+        schema::version(connection)
+    }
+
+    fn newer(&self, number: i64) -> Error {
+        let path = quoted(self.path.as_os_str());
+        Error::failure(format!("the manifest {path} was written by a newer vrift (version {number})"))
+            .with_hint("use the newer vrift for this store")
+    }
+
     fn prepare(&mut self) -> Result<()> {
-        let path = self.path.clone();
-        let setup = |connection: &Connection| -> rusqlite::Result<Version> {
-            connection.busy_timeout(Duration::from_secs(30))?;
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-            connection.execute_batch(
-                "PRAGMA wal_autocheckpoint=0; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
-            )?;
-            schema::version(connection)
-        };
-        let version = setup(&self.connection).context("open manifest", &path)?;
-        if version == Version::Older {
-            // Turning the log on does not wait for others that do the same: it fails.
-            let _alone = Lock::wait(&path.with_extension("lock"), Hold::Exclusive)?;
-            let make = |connection: &mut Connection| {
-                connection.pragma_update(None, "journal_mode", "wal")?;
-                schema::migrate(connection)
-            };
-            make(&mut self.connection).context("make manifest", &path)?;
-        }
-        match version {
-            Version::Newer(number) => Err(Error::failure(format!(
-                "the manifest `{}` was written by a newer vrift (version {number})",
-                path.display()
-            ))
-            .with_hint("use the newer vrift for this store")),
-            Version::Current | Version::Older => Ok(()),
+        let version = self.set_up();
+        match self.doing("open manifest", version)? {
+            Version::Current => Ok(()),
+            Version::Newer(number) => Err(self.newer(number)),
+            Version::Older => {
+                // Turning the log on does not wait for others that do the same: it fails.
+                let _alone = Lock::wait(&self.path.with_extension("lock"), Hold::Exclusive)?;
+                let made = self.connection.pragma_update(None, "journal_mode", "wal");
+                let made = made.and_then(|()| schema::migrate(&mut self.connection));
+                match self.doing("make manifest", made)? {
+                    Version::Newer(number) => Err(self.newer(number)),
+                    Version::Current | Version::Older => Ok(()),
+                }
+            }
         }
     }
 
@@ -101,7 +128,19 @@ impl Manifest {
 
     /// Adds what failed to an SQLite error.
     pub(super) fn doing<T>(&self, operation: &str, result: rusqlite::Result<T>) -> Result<T> {
-        result.context(operation, &self.path)
+        result.context(operation, &self.path).map_err(|error| match error.kind() {
+            Kind::Corrupt => error.with_hint(self.start_anew()),
+            _ => error,
+        })
+    }
+
+    /// What is left to do where the file is damaged.
+    fn start_anew(&self) -> String {
+        format!(
+            "it is damaged; other projects are not affected. Bring it back from a backup, or start anew: mv {} \
+             somewhere-else",
+            shell_word(self.path.parent().unwrap_or(&self.path))
+        )
     }
 
     /// Runs `work` in one IMMEDIATE transaction: all of it or nothing.
@@ -177,8 +216,10 @@ impl Trees for Manifest {
             self.connection.prepare_cached("SELECT body FROM tree WHERE digest = ?1"),
         )?;
         let body = query.query_row([digest.as_bytes()], |row| row.get(0)).optional();
-        self.doing("read a tree from", body)?
-            .ok_or_else(|| Error::corrupt(format!("tree {digest} is missing from `{}`", self.path.display())))
+        self.doing("read a tree from", body)?.ok_or_else(|| {
+            let message = format!("tree {digest} is missing from {}", quoted(self.path.as_os_str()));
+            Error::corrupt(message).with_hint(self.start_anew())
+        })
     }
 
     fn put(&self, body: &[u8]) -> Result<Digest> {

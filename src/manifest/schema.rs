@@ -114,15 +114,19 @@ pub fn version(connection: &Connection) -> rusqlite::Result<Version> {
     })
 }
 
-/// Brings an older or empty manifest to the current version in one transaction;
-/// two processes may try at once.
-pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Brings an older or empty manifest to the current version in one transaction; others
+/// may try at once, a newer vrift among them: what it has made is left alone.
+pub fn migrate(connection: &mut Connection) -> rusqlite::Result<Version> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let done = usize::try_from(version).unwrap_or(usize::MAX);
-    for step in MIGRATIONS.iter().skip(done) {
+    let found = version(&transaction)?;
+    if found != Version::Older {
+        return Ok(found);
+    }
+    let done: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(done).unwrap_or(usize::MAX)) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
-    transaction.commit()
+    transaction.commit()?;
+    Ok(Version::Current)
 }

@@ -30,6 +30,8 @@ pub(super) struct Image {
     pub(super) candidates: Vec<CString>,
     /// They come from PATH.
     pub(super) is_searched: bool,
+    /// Then: the name in the working directory, which is not tried.
+    pub(super) here: Option<CString>,
     /// Null-terminated pointers into the strings below.
     pub(super) argv: Vec<*const libc::c_char>,
     pub(super) envp: Vec<*const libc::c_char>,
@@ -63,6 +65,7 @@ impl Image {
         Ok(Self {
             cwd: c_path(&command.cwd)?,
             candidates,
+            here: is_searched.then(|| c_path(&Path::new(".").join(program))).transpose()?,
             is_searched,
             argv,
             envp,

@@ -10,7 +10,7 @@
 use std::ffi::CStr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -48,6 +48,8 @@ pub(super) enum Stage {
     Exec,
     /// The file is there, its interpreter or loader is not.
     Interpreter,
+    /// No directory of PATH has it, but the working directory does.
+    Here,
 }
 
 /// What a child reports: a stage and an errno, or (stage 0) the command's pid.
@@ -138,6 +140,11 @@ pub(super) fn execute(program: &CStr, image: &Image) -> Errno {
     unsafe { sys::execve(program, &image.argv, &image.envp) }
 }
 
+fn is_directory(path: &CStr) -> bool {
+    let stat = rustix::fs::stat(path);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
 fn is_there(path: &CStr) -> bool {
     rustix::fs::accessat(CWD, path, Access::EXISTS, AtFlags::empty()).is_ok()
 }
@@ -158,6 +165,7 @@ fn exec(image: &mut Image) -> (Stage, Errno) {
         }
         match errno {
             // a directory of PATH that may not be searched holds nothing, as for a shell
+            Errno::ACCESS if is_directory(candidate) => refused = refused.or(Some(Errno::ISDIR)),
             Errno::ACCESS if !image.is_searched || is_there(candidate) => refused = Some(errno),
             Errno::NOENT if is_there(candidate) => stage = Stage::Interpreter,
             Errno::ACCESS | Errno::NOENT => {}
@@ -167,6 +175,11 @@ fn exec(image: &mut Image) -> (Stage, Errno) {
     }
     match refused {
         Some(errno) => (Stage::Exec, errno),
+        None if stage == Stage::Exec
+            && image.here.as_deref().is_some_and(|here| is_there(here) && !is_directory(here)) =>
+        {
+            (Stage::Here, Errno::NOENT)
+        }
         None => (stage, Errno::NOENT),
     }
 }

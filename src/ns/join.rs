@@ -8,6 +8,8 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -16,7 +18,7 @@ use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
 };
 
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result, shell_word};
 use crate::os::early;
 
 use super::command::{Command, Image};
@@ -140,15 +142,47 @@ pub(super) fn explain(command: &Command, stage: i32, errno: i32) -> Error {
     let cause = std::io::Error::from_raw_os_error(errno);
     let program = command.argv.first().map(OsStr::new).unwrap_or_default();
     let is = |which: Stage| which as i32 == stage;
-    if is(Stage::Exec) && errno == libc::ENOENT {
-        return Error::io("run", program, &cause).with_kind(Kind::NotFound).with_cause("command not found");
+    let cannot_run = |kind, cause_text: Option<&str>, hint: &str| {
+        let error = Error::io("run", program, &cause).with_kind(kind).with_hint(hint);
+        cause_text.map_or(error.clone(), |text| error.with_cause(text))
+    };
+    if is(Stage::Here) {
+        let hint = format!(
+            "it is in this directory, which is not on PATH: {}",
+            shell_word(Path::new(".").join(program))
+        );
+        return cannot_run(Kind::NotFound, Some("command not found"), &hint);
     }
     if is(Stage::Exec) {
-        return Error::io("run", program, &cause).with_kind(Kind::NotExecutable);
+        let named = program.as_bytes().contains(&b'/');
+        return match errno {
+            libc::ENOENT if named => cannot_run(
+                Kind::NotFound,
+                Some("command not found"),
+                "there is no such file in the workspace",
+            ),
+            libc::ENOENT => {
+                cannot_run(Kind::NotFound, Some("command not found"), "no directory of PATH has it")
+            }
+            libc::EISDIR => cannot_run(
+                Kind::NotExecutable,
+                Some("it is a directory"),
+                "to run a command there: vrift -C DIR exec COMMAND",
+            ),
+            libc::EACCES => cannot_run(
+                Kind::NotExecutable,
+                None,
+                "make it executable (chmod +x), or name the program that runs it: sh FILE",
+            ),
+            libc::E2BIG => {
+                cannot_run(Kind::NotExecutable, None, "the arguments or the environment are too long")
+            }
+            _ => Error::io("run", program, &cause).with_kind(Kind::NotExecutable),
+        };
     }
     if is(Stage::Interpreter) {
-        let cause_text = "its interpreter or loader is missing";
-        return Error::io("run", program, &cause).with_kind(Kind::NotExecutable).with_cause(cause_text);
+        let cause = "its interpreter or loader is missing";
+        return cannot_run(Kind::NotExecutable, Some(cause), "see its first line (head -n 1), or: file, ldd");
     }
     if is(Stage::Directory) {
         let hint = "this directory is not there in the workspace: start from another one";

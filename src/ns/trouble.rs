@@ -14,8 +14,7 @@ use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS};
 
 /// With the machine's reason for it.
 fn explained(error: Error, asked: Asked, errno: Errno) -> Error {
-    let hint = Machine::read().why(asked, errno.raw_os_error()).hint();
-    error.with_hint(hint)
+    Machine::read().why(asked, errno.raw_os_error()).explain(error)
 }
 
 /// The clone itself failed.

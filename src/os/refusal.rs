@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::error::Error;
+
 /// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -56,11 +58,19 @@ pub struct Why {
 }
 
 impl Why {
-    /// One line: the cause, and what to do first.
-    pub fn hint(&self) -> String {
-        let what = self.advice.as_ref().or(self.commands.first());
-        let what = what.map(|what| format!(": {what}")).unwrap_or_default();
-        format!("{}{what} (vrift doctor says more, --fix prints all commands)", self.cause)
+    /// One line: the cause, and what to do first; `None` where nothing more is known than
+    /// the error number.
+    pub fn hint(&self) -> Option<String> {
+        let what = self.advice.as_ref().or(self.commands.first())?;
+        Some(format!("{}: {what} (vrift doctor says more, --fix prints all commands)", self.cause))
+    }
+
+    /// Puts it on the error it explains.
+    pub fn explain(&self, error: Error) -> Error {
+        match self.hint() {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
     }
 }
 
@@ -269,7 +279,7 @@ mod tests {
         let debian = machine(&[("proc/sys/kernel/unprivileged_userns_clone", "0\n")]);
         let why = debian.why(USER, libc::EPERM);
         assert_eq!(why.commands[0], "sudo sysctl -w kernel.unprivileged_userns_clone=1");
-        assert!(why.hint().contains("is 0") && why.commands[1].contains("/etc/sysctl.d/"));
+        assert!(why.hint().unwrap().contains("is 0") && why.commands[1].contains("/etc/sysctl.d/"));
 
         let none = machine(&[("proc/sys/user/max_user_namespaces", "0")]).why(USER, libc::ENOSPC);
         assert_eq!(none.commands[0], "sudo sysctl -w user.max_user_namespaces=15000");
@@ -309,10 +319,18 @@ mod tests {
             ("proc/self/mountinfo", "1 2 0:3 / / rw - ext4 d rw\n5 1 0:9 / /proc/kcore ro - tmpfs t rw\n"),
         ]);
         for errno in [libc::EPERM, libc::ENOSYS] {
-            assert!(docker.why(USER, errno).hint().contains("docker run --security-opt seccomp=unconfined"));
+            assert!(
+                docker
+                    .why(USER, errno)
+                    .hint()
+                    .unwrap()
+                    .contains("docker run --security-opt seccomp=unconfined")
+            );
         }
         let proc = docker.why(Asked::FreshProc, libc::EPERM);
-        assert!(proc.cause.contains("/proc/kcore") && proc.hint().contains("systempaths=unconfined"));
+        assert!(
+            proc.cause.contains("/proc/kcore") && proc.hint().unwrap().contains("systempaths=unconfined")
+        );
         let chroot = machine(&[("proc/self/mountinfo", "5 1 0:9 / /proc rw - proc p rw\n")]);
         assert!(chroot.why(USER, libc::EPERM).cause.contains("chroot"));
     }
@@ -320,7 +338,8 @@ mod tests {
     #[test]
     fn what_nothing_explains_keeps_the_systems_words() {
         let plain = machine(&[]);
-        assert_eq!(plain.why(Asked::Mount, libc::ENOMEM).cause, "Cannot allocate memory");
+        let why = plain.why(Asked::Mount, libc::ENOMEM);
+        assert_eq!((why.cause.as_str(), why.hint()), ("Cannot allocate memory", None));
         assert!(plain.why(Asked::Mount, libc::EPERM).cause.contains("security module"));
     }
 }

@@ -159,10 +159,7 @@ fn enter(namespaces: Namespaces) -> Result<()> {
 /// The kernel's reason, where the machine shows it.
 fn explained(asked: Asked, error: Error) -> Error {
     match error.errno() {
-        Some(errno) => {
-            let hint = Machine::read().why(asked, errno).hint();
-            error.with_hint(hint)
-        }
+        Some(errno) => Machine::read().why(asked, errno).explain(error),
         None => error,
     }
 }

@@ -7,7 +7,7 @@ use super::super::printer::size;
 use super::check::{Check, Verdict};
 use super::subject::Subject;
 use crate::cas::Store;
-use crate::error::{Error, quoted};
+use crate::error::{Error, quoted, shell_word};
 use crate::manifest::Manifest;
 use crate::os::filesystem::{Abilities, Filesystem, Fit};
 
@@ -135,9 +135,4 @@ fn mounts(subject: &Subject) -> Vec<Check> {
         return vec![overlay];
     }
     vec![overlay, check("projection", &probe.stub, "stub (tried by a mount)")]
-}
-
-/// A path as a shell takes it.
-fn shell_word(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::registry;
 use crate::cas::{Digest, Store};
 use crate::config;
-use crate::error::{Context, Error, Result, quoted};
+use crate::error::{Error, Result, quoted, shell_word};
 use crate::paths;
 
 /// A directory is refused as a project nobody named when it holds more than this.
@@ -35,11 +35,12 @@ pub fn choose(store: Option<&Store>, start: &Path) -> Choice {
 }
 
 impl Choice {
-    /// Refuses what must not be registered. `named`: the user said the directory `start`.
-    pub fn check(&self, store: &Store, start: &Path, named: bool) -> Result<()> {
-        refuse_unsuitable(store, &self.root)?;
+    /// Refuses what must not be registered. `named`: the user said the directory `start`;
+    /// `store` is the store at `place`, if there is one already.
+    pub fn check(&self, place: &Path, store: Option<&Store>, start: &Path, named: bool) -> Result<()> {
+        refuse_unsuitable(place, &self.root)?;
         let this_named = named && self.root == start;
-        if !this_named {
+        if let Some(store) = store.filter(|_| !this_named) {
             refuse_ancestor(store, &self.root)?;
         }
         if self.guessed && !this_named { refuse_large_guess(&self.root) } else { Ok(()) }
@@ -64,13 +65,14 @@ fn is_marked(dir: &Path) -> bool {
     dir.join(config::NAME).is_file() || dir.join(".git").is_dir()
 }
 
-pub fn refuse_unsuitable(store: &Store, root: &Path) -> Result<()> {
+/// `place` is the store's directory, there or not.
+pub fn refuse_unsuitable(place: &Path, root: &Path) -> Result<()> {
     let refused = |why: &str| {
         Err(Error::failure(format!("{} cannot be a project: {why}", quoted(root.as_os_str())))
             .with_hint("go to a project's directory, or name one with -C DIR"))
     };
     let home = paths::home().and_then(|home| std::fs::canonicalize(home).ok());
-    let stored = std::fs::canonicalize(store.root()).context("resolve", store.root())?;
+    let stored = paths::resolve_existing(place)?;
     if root == Path::new("/") {
         return refused("it is the root directory");
     }
@@ -96,9 +98,9 @@ fn refuse_ancestor(store: &Store, root: &Path) -> Result<()> {
         .filter_map(|known| known.root)
         .find(|known| known != root && known.starts_with(root));
     let Some(below) = below else { return Ok(()) };
-    let (root, below) = (quoted(root.as_os_str()), quoted(below.as_os_str()));
-    Err(Error::failure(format!("{root} contains {below}, which is a project already"))
-        .with_hint(format!("go to {below}, or name the outer one: vrift -C {root} …")))
+    let (shown, inner) = (quoted(root.as_os_str()), quoted(below.as_os_str()));
+    Err(Error::failure(format!("{shown} contains {inner}, which is a project already"))
+        .with_hint(format!("go to {inner}, or name the outer one: vrift -C {} …", shell_word(root))))
 }
 
 /// Nothing marks the directory as a project: it must at least be small.
@@ -110,10 +112,11 @@ fn refuse_large_guess(root: &Path) -> Result<()> {
             bytes += entry.metadata().map_or(0, |metadata| metadata.len());
         }
         if files > GUESS_FILES || bytes > GUESS_BYTES {
-            let root = quoted(root.as_os_str());
-            return Err(Error::failure(format!("{root} is large and nothing marks it as a project"))
+            let shown = quoted(root.as_os_str());
+            return Err(Error::failure(format!("{shown} is large and nothing marks it as a project"))
                 .with_hint(format!(
-                    "if it is one, say so: vrift -C {root} … (or put an empty vrift.toml there)"
+                    "if it is one, say so: vrift -C {} … (or put an empty vrift.toml there)",
+                    shell_word(root)
                 )));
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::error::{Context, Error, Kind, Result, quoted};
+use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
 use crate::manifest::Manifest;
 
 /// How long git may take to find the first commit; without it a project is told by its
@@ -20,18 +20,19 @@ pub fn of(root: &Path) -> Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Records that the project is the directory at `root`, and what `also` does, at once.
-pub fn record(manifest: &Manifest, root: &Path, also: impl FnOnce(&Manifest) -> Result<()>) -> Result<()> {
+/// Records that the project is the directory at `root`, after what `first` does, at once.
+pub fn record(manifest: &Manifest, root: &Path, first: impl FnOnce(&Manifest) -> Result<()>) -> Result<()> {
     let (device, inode) = of(root)?;
     let commit = first_commit(root);
     manifest.transaction(|manifest| {
+        first(manifest)?;
         manifest.set_meta("path", root.as_os_str().as_bytes())?;
         manifest.set_meta("inode", inode.to_string().as_bytes())?;
         manifest.set_meta("device", device.to_string().as_bytes())?;
         if let Some(commit) = &commit {
             manifest.set_meta("commit", commit.as_bytes())?;
         }
-        also(manifest)
+        Ok(())
     })
 }
 
@@ -45,15 +46,15 @@ pub fn check(manifest: &Manifest, root: &Path, known: &Path) -> Result<()> {
     if known != root {
         let message = format!("two paths have one name in the store: {}", quoted(known.as_os_str()));
         return Err(Error::new(Kind::Corrupt, message)
-            .with_hint(format!("if it was moved: vrift project move {}", quoted(known.as_os_str()))));
+            .with_hint(format!("if it was moved: vrift project move {}", shell_word(known))));
     }
     // The device's number may change at boot; the directory's inode does not.
     if same_number(manifest, "inode", root.metadata().context("stat", root)?.ino())? {
         return Ok(());
     }
-    let root = quoted(root.as_os_str());
+    let (shown, root) = (quoted(root.as_os_str()), shell_word(root));
     Err(Error::failure(format!(
-        "{root} is not the directory that was registered: it was replaced by another one"
+        "{shown} is not the directory that was registered: it was replaced by another one"
     ))
     .with_hint(format!(
         "if the old one is elsewhere now: vrift project move {root} NEW; restored from a backup: vrift project \

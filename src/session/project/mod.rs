@@ -12,9 +12,9 @@ use self::choice::{choose, project_id, registered_above};
 use crate::cas::Store;
 use crate::config::Config;
 use crate::config::class::Class;
-use crate::error::{Context, Error, Result, quoted};
-use crate::manifest::Manifest;
+use crate::error::{Context, Error, Result, quoted, shell_word};
 use crate::manifest::workspace::MAIN;
+use crate::manifest::{Manifest, db};
 use crate::os::mkdir;
 use crate::session::sync::explain::explain;
 use crate::session::sync::shown;
@@ -59,7 +59,7 @@ impl Project {
         let start = directory(start)?;
         let choice = choose(Some(&store), &start);
         if !choice.registered {
-            choice.check(&store, &start, named)?;
+            choice.check(store.root(), Some(&store), &start, named)?;
         }
         Self::open(store, choice.root, !choice.registered)
     }
@@ -72,7 +72,7 @@ impl Project {
         if choice.registered {
             return Self::open(store, choice.root, false);
         }
-        choice.check(&store, &start, named)?;
+        choice.check(store.root(), Some(&store), &start, named)?;
         let dir = store.projects_path().join(project_id(&choice.root));
         let manifest = Manifest::of_nothing(&dir)?;
         manifest.create_workspace(MAIN)?;
@@ -84,6 +84,12 @@ impl Project {
     /// Whether `start` lies in a project that is registered.
     pub fn is_known(store: &Store, start: &Path) -> Result<bool> {
         Ok(choose(Some(store), &directory(start)?).registered)
+    }
+
+    /// Refuses a first project that cannot be one before a store is made for it at `place`.
+    pub fn may_begin(place: &Path, start: &Path, named: bool) -> Result<()> {
+        let start = directory(start)?;
+        choose(None, &start).check(place, None, &start, named)
     }
 
     /// The root of the project that `start` lies in, and the digest of the configuration
@@ -114,7 +120,11 @@ impl Project {
                 mkdir::private(&dir.join(name))?;
             }
         }
-        let manifest = Manifest::open(&dir)?;
+        // the order of these two: whoever makes a base has made the manifest before
+        if register && was_used(&dir)? && !dir.join(db::NAME).exists() {
+            return Err(lost(&dir));
+        }
+        let manifest = Manifest::open_in(&store, &dir)?;
         let identity = identity::of(&root)?;
         let place = Place { root, dir, store, config: Arc::default(), identity };
         let project = Self { place, manifest, registered_now: register };
@@ -122,6 +132,9 @@ impl Project {
         // another process has just begun, or was killed in.
         match identity::path_of(&project.manifest)? {
             None => identity::record(&project.manifest, &project.root, |manifest| {
+                if identity::path_of(manifest)?.is_none() && was_used(&project.dir)? {
+                    return Err(lost(&project.dir));
+                }
                 manifest.create_workspace(MAIN).map(drop)
             })?,
             Some(known) => identity::check(&project.manifest, &project.root, &known)?,
@@ -218,6 +231,27 @@ impl Place {
     pub fn session_lock(&self, workspace: i64) -> PathBuf {
         self.staging().join(format!("{workspace}.lock"))
     }
+}
+
+/// A project's directory in the store has lower trees.
+fn was_used(dir: &Path) -> Result<bool> {
+    match std::fs::read_dir(dir.join("base")) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("read directory", dir.join("base"), &error)),
+    }
+}
+
+/// A manifest that knows nothing, where lower trees are, was deleted or emptied: what they
+/// show must not be taken for nothing.
+fn lost(dir: &Path) -> Error {
+    let manifest = quoted(dir.join(db::NAME).as_os_str());
+    let message = format!("the manifest {manifest} is gone or empty, but the project was used before");
+    Error::corrupt(message).with_hint(format!(
+        "bring it back from a backup (and remove {}-wal), or start anew: mv {} somewhere-else",
+        db::NAME,
+        shell_word(dir)
+    ))
 }
 
 /// The real path of a directory that a command starts from.

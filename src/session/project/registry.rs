@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::choice::{project_id, refuse_unsuitable, registered_above};
 use super::identity;
 use crate::cas::Store;
-use crate::error::{Context, Error, Kind, Result, quoted};
+use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
 use crate::manifest::{Manifest, db};
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
@@ -43,7 +43,7 @@ pub fn list(store: &Store) -> Result<Vec<Known>> {
         if !dir.join(db::NAME).exists() {
             continue; // being registered, or forgotten
         }
-        let read = Manifest::open(&dir).and_then(|manifest| identity::path_of(&manifest));
+        let read = Manifest::open_in(store, &dir).and_then(|manifest| identity::path_of(&manifest));
         let (root, broken) = match read {
             Ok(root) => (root, None),
             Err(error) => (None, Some(error)),
@@ -101,7 +101,7 @@ pub fn relocate(store: &Store, from: &Path, to: &Path) -> Result<(PathBuf, PathB
     if !new.is_dir() {
         return Err(Error::failure(format!("{} is not a directory", quoted(to.as_os_str()))));
     }
-    refuse_unsuitable(store, &new)?;
+    refuse_unsuitable(store.root(), &new)?;
     let projects = store.projects_path();
     let target = projects.join(project_id(&new));
     let old = crate::paths::resolve_existing(&std::path::absolute(from).context("resolve", from)?)?;
@@ -110,10 +110,7 @@ pub fn relocate(store: &Store, from: &Path, to: &Path) -> Result<(PathBuf, PathB
         let known = identity::path_of(&manifest)?;
         if known.as_ref() != Some(&old) {
             return Err(Error::failure(format!("{} is another project already", quoted(new.as_os_str())))
-                .with_hint(format!(
-                    "to drop that one first: vrift project forget {}",
-                    quoted(new.as_os_str())
-                )));
+                .with_hint(format!("to drop that one first: vrift project forget {}", shell_word(&new))));
         }
         // A move that was cut short, or the same path again.
         let _held = locks(&target)?.ok_or_else(|| busy(from))?;
