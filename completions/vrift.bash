@@ -571,7 +571,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --no-sync --cold --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --no-sync --cold --git --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -587,6 +587,10 @@ _vrift() {
                     ;;
                 --cold)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --git)
+                    COMPREPLY=($(compgen -W "read-only shared" -- "${cur}"))
                     return 0
                     ;;
                 --status-fd)
@@ -617,7 +621,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --no-sync --cold --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --no-sync --cold --git --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -633,6 +637,10 @@ _vrift() {
                     ;;
                 --cold)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --git)
+                    COMPREPLY=($(compgen -W "read-only shared" -- "${cur}"))
                     return 0
                     ;;
                 --status-fd)

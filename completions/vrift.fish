@@ -61,6 +61,8 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "answer" -d 'Answers a r
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "checkpoint" -d 'Takes in what a live session has written so far; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
+shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
@@ -78,6 +80,8 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -s v -l verbose -d 'S
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s w -l workspace -d 'The workspace to run in' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
+shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F

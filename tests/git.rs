@@ -54,6 +54,29 @@ fn inside(world: &World, script: &str) -> Ran {
     Ran(vrift.args(["exec", "--", "sh", "-ec", script]).output().unwrap())
 }
 
+/// A run that goes on until the world's `go` is there; returns when the script has run.
+fn live(world: &World, script: &str) -> std::process::Child {
+    let script = format!("{script}; touch ../ready; while [ ! -e ../go ]; do sleep 0.05; done");
+    let mut vrift = world.vrift();
+    for role in ["AUTHOR", "COMMITTER"] {
+        vrift
+            .env(format!("GIT_{role}_NAME"), "tester")
+            .env(format!("GIT_{role}_EMAIL"), "tester@example.org");
+    }
+    let mut child = vrift.args(["-q", "exec", "--", "sh", "-ec", &script]).spawn().unwrap();
+    while !world.path().join("ready").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child
+}
+
+/// Lets a live run end.
+fn end(world: &World, mut live: std::process::Child) {
+    std::fs::write(world.path().join("go"), "").unwrap();
+    assert!(live.wait().unwrap().success());
+}
+
 const FSCK: &str = "git fsck --full --strict 2>&1 | grep -v '^dangling' || true";
 
 /// The words of `status --json` about repositories.
@@ -223,21 +246,11 @@ fn commits_of_a_live_session_meet_those_that_sync_brought() {
     needs_sessions!();
     let world = repository();
     world.exec(["true"]).ok();
-    let script = "echo inside > a.txt; git commit -qam inside; touch ../ready; while [ ! -e ../go ]; do sleep 0.05; done";
-    let mut live = world.vrift();
-    for role in ["AUTHOR", "COMMITTER"] {
-        live.env(format!("GIT_{role}_NAME"), "t").env(format!("GIT_{role}_EMAIL"), "t@example.org");
-    }
-    let mut live = live.args(["exec", "--", "sh", "-ec", script]).spawn().unwrap();
-    while !world.path().join("ready").exists() {
-        assert!(live.try_wait().unwrap().is_none(), "it ended early");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let live = live(&world, "echo inside > a.txt; git commit -qam inside");
     world.edit("dir/b.txt", "host\n");
     host(&world, &["commit", "-qam", "host"]);
     world.run(["sync"]).ok();
-    std::fs::write(world.path().join("go"), "").unwrap();
-    assert!(live.wait().unwrap().success());
+    end(&world, live);
     assert_eq!(inside(&world, &format!("git log --format=%s; {FSCK}")).ok(), "inside\nfirst\n");
 }
 
@@ -310,18 +323,150 @@ fn a_workspace_is_cloned_listed_and_fetched_from_and_never_pushed_to() {
     // Nothing of it was written to the workspace, and a live session serves as well.
     let status = world.run(["status"]).ok();
     assert!(!status.contains(".git/"), "{status}");
-    let script = "echo more > t.txt; git commit -qam more; git -C / --version >/dev/null; touch ../ready; while [ ! -e ../go ]; do sleep 0.05; done";
-    let mut live = world.vrift();
-    for role in ["AUTHOR", "COMMITTER"] {
-        live.env(format!("GIT_{role}_NAME"), "t").env(format!("GIT_{role}_EMAIL"), "t@example.org");
-    }
-    let mut live = live.args(["exec", "-q", "--", "sh", "-ec", script]).spawn().unwrap();
-    while !world.path().join("ready").exists() {
-        assert!(live.try_wait().unwrap().is_none(), "it ended early");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let live = live(&world, "echo more > t.txt; git commit -qam more");
     host(&world, &["fetch", "-q", "workspace"]);
-    std::fs::write(world.path().join("go"), "").unwrap();
-    assert!(live.wait().unwrap().success());
+    end(&world, live);
     assert_eq!(host(&world, &["log", "-1", "--format=%s", "workspace/topic"]), "more\n");
+}
+
+#[test]
+fn the_hosts_repository_is_a_read_only_remote_inside() {
+    needs_sessions!();
+    let world = repository();
+    inside(&world, "echo inside > a.txt; git commit -qam inside").ok();
+    world.edit("dir/b.txt", "host\n");
+    host(&world, &["commit", "-qam", "host"]);
+    let config = world.read(".git/config");
+    let told = inside(&world, "git fetch -q host; git log --format=%s host/trunk; git checkout -q .; git rebase -q host/trunk; git log --format=%s; cat dir/b.txt").ok();
+    assert_eq!(told, "host\nfirst\ninside\nhost\nfirst\nhost\n");
+    assert_eq!(inside(&world, "cat .git/config; git remote").ok(), format!("{config}host\n"));
+    let after = support::listing(&world.project.join(".git"));
+    for script in [
+        "git push -q host HEAD:pushed",
+        "url=$(git config remote.host.url); echo x > \"$url/HEAD\"",
+        "url=$(git config remote.host.url); rm -rf \"$url/refs\"",
+        "url=$(git config remote.host.url); git -C \"$url\" branch x",
+    ] {
+        assert_ne!(inside(&world, script).code(), 0, "{script}");
+    }
+    assert_eq!(support::listing(&world.project.join(".git")), after);
+    // A remote of that name which the user has is theirs.
+    let world = repository();
+    host(&world, &["remote", "add", "host", "/elsewhere"]);
+    assert_eq!(inside(&world, "git config --get-all remote.host.url").ok(), "/elsewhere\n");
+    // Without a repository there is none.
+    let world = World::new();
+    assert_eq!(world.sh("env | grep -c remote.host || true").ok(), "0\n");
+}
+
+#[test]
+fn fetching_from_the_host_does_not_make_a_repository_the_workspaces() {
+    needs_sessions!();
+    let world = repository();
+    inside(&world, "git fetch -q host").ok();
+    assert_eq!(owned(&world), serde_json::json!([]));
+    world.edit("a.txt", "host\n");
+    host(&world, &["commit", "-qam", "host"]);
+    assert_eq!(inside(&world, &format!("git log -1 --format=%s; {FSCK}")).ok(), "host\n");
+}
+
+#[test]
+fn a_repository_that_a_git_file_names_is_read_only_unless_shared() {
+    needs_sessions!();
+    let world = repository();
+    host(&world, &["worktree", "add", "-q", "-b", "side", "../side"]);
+    let side = world.path().join("side");
+    let run = |options: &[&str], script: &str| {
+        let mut vrift = world.vrift();
+        for role in ["AUTHOR", "COMMITTER"] {
+            vrift.env(format!("GIT_{role}_NAME"), "t").env(format!("GIT_{role}_EMAIL"), "t@example.org");
+        }
+        vrift.arg("-C").arg(&side).arg("exec").args(options).args(["--", "sh", "-ec", script]);
+        Ran(vrift.output().unwrap())
+    };
+    let head = || {
+        String::from_utf8(git(&world, &side).args(["log", "-1", "--format=%s"]).output().unwrap().stdout)
+            .unwrap()
+    };
+    assert_eq!(run(&[], "git log -1 --format=%s; git status --short").ok(), "first\n");
+    let refused = run(&[], "echo x > a.txt; git commit -qam refused");
+    assert!(refused.stderr().contains("Read-only file system"), "{}", refused.stderr());
+    assert_eq!(head(), "first\n");
+    // Without a look at the host too.
+    assert_ne!(run(&["--no-sync"], "git commit -qam refused").code(), 0);
+    run(&["--git", "shared"], "git commit -qam shared").ok();
+    assert_eq!(head(), "shared\n");
+    // The worktree is a project only because it was named; below it, the nearest `.git` directory is looked for.
+    assert!(run(&["--git", "nonsense"], "true").code() == 2);
+}
+
+#[test]
+fn git_status_after_a_sync_opens_no_source_file() {
+    needs_sessions!();
+    if Command::new("strace").arg("-V").output().is_err() {
+        let must = std::env::var_os("VRIFT_MUST_WORK").is_some_and(|value| value == "1");
+        assert!(!must, "strace is needed");
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    let files = if std::env::var_os("VRIFT_SLOW").is_some() { 50_000 } else { 2_000 };
+    let world = repository();
+    for number in 0..files {
+        world.write(&format!("src/{}/{number}.src", number / 500), format!("{number}"));
+    }
+    // Older than the index, or git would read what changed in the same second as it did.
+    let old = "find . -name '*.src' -o -name '*.txt' | xargs touch -d '2 hours ago'; git add .; git commit -qm many; touch -d '1 hour ago' .git/index";
+    assert!(
+        git(&world, &world.project)
+            .args(["-c", "alias.x=!sh -c \"$SCRIPT\"", "x"])
+            .env("SCRIPT", old)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let trace = world.path().join("trace");
+    let look = |told: &str| {
+        let script =
+            format!("strace -f -e trace=open,openat,openat2 -o ../trace git status --short; true {told}");
+        let ran = inside(&world, &script);
+        let text = std::fs::read_to_string(&trace).unwrap();
+        assert!(text.contains(".git/index"), "the trace is of git: {}", ran.stderr());
+        let opened: Vec<&str> = text.lines().filter(|line| line.contains(".src\"")).collect();
+        (ran.ok(), opened.len(), opened.first().map(ToString::to_string))
+    };
+    assert_eq!(look("first"), (String::new(), 0, None));
+    assert_eq!(look("again"), (String::new(), 0, None));
+    world.edit("src/0/1.src", "changed");
+    let (told, opened, _) = look("one changed");
+    assert_eq!((told.as_str(), opened), (" M src/0/1.src\n", 0), "the size says it");
+    host(&world, &["commit", "-qam", "changed"]);
+    let (told, opened, first) = look("after a commit");
+    assert_eq!(told, "");
+    assert!(opened <= 1, "{opened} {first:?}");
+}
+
+/// kill -9 of a sync that takes over a repository: the workspace's is whole.
+#[test]
+fn a_sync_killed_at_any_moment_leaves_a_whole_repository() {
+    needs_sessions!();
+    let world = repository();
+    inside(&world, "true").ok();
+    let rounds = if std::env::var_os("VRIFT_SLOW").is_some() { 60 } else { 15 };
+    for round in 0..rounds {
+        world.write("a.txt", format!("{round}\n"));
+        host(&world, &["commit", "-qam", &format!("{round}")]);
+        if round % 5 == 4 {
+            host(&world, &["gc", "-q", "--prune=now"]);
+        }
+        let mut sync = world.vrift().args(["-q", "sync"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(round * 2 % 40));
+        let _ = sync.kill();
+        sync.wait().unwrap();
+        let ran = world.run(["-q", "exec", "--no-sync", "--", "sh", "-c", FSCK]);
+        assert_eq!(ran.ok(), "", "{round}");
+    }
+    assert_eq!(
+        inside(&world, &format!("git log -1 --format=%s; git status --short; {FSCK}")).ok(),
+        format!("{}\n", rounds - 1)
+    );
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Run one command in the workspace.
 ///
@@ -37,6 +37,15 @@ pub struct Enter {
     pub dir: Option<PathBuf>,
 }
 
+/// How a repository outside of the project is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Git {
+    /// It cannot be changed.
+    ReadOnly,
+    /// It is the host's own.
+    Shared,
+}
+
 /// Options of `enter` and `exec`.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -49,6 +58,11 @@ pub struct Run {
     /// Start this `own` directory empty: nothing of it is taken from the host at first.
     #[arg(long, value_name = "DIR")]
     pub cold: Vec<PathBuf>,
+    /// Whether a repository that a `.git` file names (of a worktree, a submodule) may be written.
+    ///
+    /// It lies outside of the project: what is committed goes to the host's repository at once.
+    #[arg(long, value_name = "HOW", default_value = "read-only", hide_default_value = true)]
+    pub git: Git,
     /// Wait for what the command leaves running in the background instead of ending it.
     #[arg(long)]
     pub wait: bool,

@@ -19,7 +19,7 @@ use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::now_ms;
 use crate::session::take_in::Taken;
-use crate::session::{environment, plan, sync};
+use crate::session::{environment, git, plan, sync};
 
 /// What is run.
 pub struct Job {
@@ -50,13 +50,17 @@ pub fn run(
     }
     let cwd = cwd_in(&project.root)?;
     cold(&mut project, &cwd, &wanted.cold, &events)?;
+    if wanted.git == cli::Git::Shared {
+        project.share_git();
+    }
     if let Some(notice) = project.config.notice() {
         events.warn(&notice);
     }
     if wanted.dry_run {
         let base = project.manifest.known_workspace(&wanted.workspace)?.base.unwrap_or(0);
         let mounts = plan::mounts_of(&project)?;
-        let steps = plan::plan(&project.place, &wanted.workspace, "SESSION", base, &mounts)?;
+        let repositories = plan::repositories_of(&project)?;
+        let steps = plan::plan(&project.place, &wanted.workspace, "SESSION", base, &mounts, &repositories)?;
         printer.out(&steps.to_string());
         return Ok(0);
     }
@@ -123,7 +127,7 @@ fn command(
     events: &Events<'_>,
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
-    let mut env = environment::of_run(&session.workspace);
+    let mut env = environment::of_run(&session.workspace, &git::settings(&session.project));
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());

@@ -61,6 +61,8 @@ pub struct Config {
     pub binds: Vec<Bind>,
     /// `own` directories that start empty.
     pub cold: Vec<Vec<u8>>,
+    /// Repositories that `.git` files name are not made read-only.
+    pub git_shared: bool,
 }
 
 impl Config {
@@ -103,13 +105,16 @@ impl Config {
         for Bind { source, target, read_only } in &self.binds {
             text += &format!(" {}:{target}:{read_only}", source.display());
         }
+        if self.git_shared {
+            text += " git shared";
+        }
         text
     }
 
-    /// A flag says something about paths.
+    /// A flag says something about paths, or shares repositories.
     pub fn flagged(&self) -> bool {
         let paths = |setting: &&Setting| setting.key.name.starts_with("paths.");
-        self.settings.iter().filter(paths).any(|setting| setting.origin == Origin::Flag)
+        self.git_shared || self.settings.iter().filter(paths).any(|setting| setting.origin == Origin::Flag)
     }
 
     /// One line about what is not honoured, if anything is.

@@ -47,6 +47,7 @@ impl<'a> Interpreter<'a> {
     pub(super) fn run(&mut self, warn: &mut dyn FnMut(Trouble)) -> Result<(), Trouble> {
         let plan = self.plan;
         let mut submounts: &'a [Held] = &[];
+        self.hold_windows()?;
         for (step, what) in plan.steps.iter().enumerate() {
             let trouble = |(errno, detail): Part| Trouble { step, errno: errno.raw_os_error(), detail };
             match what {
@@ -55,11 +56,13 @@ impl<'a> Interpreter<'a> {
                     submounts = paths;
                     self.hold(paths).map_err(trouble)?;
                 }
-                Step::Overlay(spec) => spec.mount().map_err(|failure| Trouble {
-                    step,
-                    errno: failure.errno,
-                    detail: failure.step,
-                })?,
+                Step::Overlay(spec) => {
+                    spec.mount().map_err(|failure| Trouble {
+                        step,
+                        errno: failure.errno,
+                        detail: failure.step,
+                    })?;
+                }
                 Step::RestoreSubmounts => {
                     self.restore(submounts, &mut |part| warn(trouble(part))).map_err(trouble)?
                 }
@@ -69,7 +72,7 @@ impl<'a> Interpreter<'a> {
                         warn(trouble((errno, "inotify")));
                     }
                 }
-                Step::Cover(cover) => self.cover(cover, submounts.len()).map_err(trouble)?,
+                Step::Cover(cover) => self.cover(cover).map_err(trouble)?,
                 Step::FreshProc => match fresh_proc() {
                     Ok(()) => self.proc_is_ours = true,
                     Err(Errno::PERM) => warn(trouble((Errno::PERM, "the outer one stays"))),
@@ -121,13 +124,21 @@ impl<'a> Interpreter<'a> {
         rustix::fs::inotify::add_watch(inotify, root.as_c_str(), mask).map(drop)
     }
 
-    /// The first `taken` places belong to submounts.
-    fn cover(&mut self, cover: &Cover, taken: usize) -> Result<(), Part> {
-        for (place, (source, _)) in self.held.iter_mut().skip(taken).zip(cover.binds()) {
-            let mount = take_hold(source, OpenTreeFlags::empty()).map_err(|e| (e, "open_tree"))?;
-            sys::set_read_only(mount.as_fd(), false).map_err(|e| (e, "mount_setattr"))?;
+    /// Takes hold of what shows through covers before anything is mounted over it. The first
+    /// places belong to submounts.
+    fn hold_windows(&mut self) -> Result<(), Trouble> {
+        let places = self.held.iter_mut().skip(self.plan.submounts());
+        for (place, (step, window)) in places.zip(self.plan.windows()) {
+            let trouble = |detail| move |errno: Errno| Trouble { step, errno: errno.raw_os_error(), detail };
+            let mount = take_hold(&window.source, OpenTreeFlags::empty()).map_err(trouble("open_tree"))?;
+            sys::set_read_only(mount.as_fd(), false).map_err(trouble("mount_setattr"))?;
             *place = Some(mount);
         }
+        Ok(())
+    }
+
+    /// Its windows are the first that are still held.
+    fn cover(&mut self, cover: &Cover) -> Result<(), Part> {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         rustix::mount::mount(c"vrift", cover.path(), c"tmpfs", flags, cover.options())
             .map_err(|e| (e, "tmpfs"))?;
@@ -136,11 +147,17 @@ impl<'a> Interpreter<'a> {
         for (name, content) in cover.files() {
             write_file(&dir, name, content).map_err(|e| (e, "write"))?;
         }
-        for (place, (_, target)) in self.held.iter_mut().skip(taken).zip(cover.binds()) {
+        let held = self.held.iter_mut().filter(|place| place.is_some());
+        for (place, window) in held.zip(cover.binds()) {
             let Some(mount) = place.take() else { continue };
-            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-            rustix::fs::open(target.as_c_str(), flags, Mode::from(0o444)).map_err(|e| (e, "create"))?;
-            attach(&mount, target).map_err(|e| (e, "move_mount"))?;
+            let target = window.target.as_c_str();
+            if window.is_dir {
+                rustix::fs::mkdir(target, Mode::from(0o555)).map_err(|e| (e, "create"))?;
+            } else {
+                let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+                rustix::fs::open(target, flags, Mode::from(0o444)).map_err(|e| (e, "create"))?;
+            }
+            attach(&mount, &window.target).map_err(|e| (e, "move_mount"))?;
         }
         if let (Some(name), Some(requests)) = (cover.requests(), self.requests) {
             listen_at(&dir, name, requests).map_err(|e| (e, "socket"))?;

@@ -58,14 +58,23 @@ pub struct Bind {
     pub read_only: bool,
 }
 
+/// Something of the host that shows through a cover, as it was before the overlay.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) source: CString,
+    /// Its place inside the cover.
+    pub(super) target: CString,
+    pub(super) is_dir: bool,
+}
+
 /// A small read-only tmpfs over a directory that nobody inside may reach.
 #[derive(Debug)]
 pub struct Cover {
     path: CString,
     /// Names and contents, mode 0444.
     files: Vec<(CString, Vec<u8>)>,
-    /// What of the host shows through, read-only: source, and the place inside the cover.
-    binds: Vec<(CString, CString)>,
+    /// What of the host shows through, read-only.
+    binds: Vec<Window>,
     /// The name of a socket where processes inside ask the launchers.
     requests: Option<&'static CStr>,
     options: CString,
@@ -80,10 +89,11 @@ impl Cover {
         Ok(Self { path: c_path(path)?, files, binds: Vec::new(), requests: None, options })
     }
 
-    /// Lets a file of the host (a socket too) show through as `name`, read-only.
+    /// Lets a file (a socket too) or directory of the host show through as `name`, read-only.
     pub fn bind(mut self, source: &Path, name: &str) -> Result<Self> {
         let place = Path::new(OsStr::from_bytes(self.path.to_bytes())).join(name);
-        self.binds.push((c_path(source)?, c_path(&place)?));
+        let (source, target, is_dir) = (c_path(source)?, c_path(&place)?, source.is_dir());
+        self.binds.push(Window { source, target, is_dir });
         Ok(self)
     }
 
@@ -109,7 +119,7 @@ impl Cover {
         &self.files
     }
 
-    pub(super) fn binds(&self) -> &[(CString, CString)] {
+    pub(super) fn binds(&self) -> &[Window] {
         &self.binds
     }
 }
@@ -125,6 +135,20 @@ impl Plan {
 
     pub(super) fn takes_requests(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Cover(cover) if cover.requests.is_some()))
+    }
+
+    /// What shows through covers, with the number of the cover's step.
+    pub(super) fn windows(&self) -> impl Iterator<Item = (usize, &Window)> {
+        self.steps.iter().enumerate().flat_map(|(number, step)| {
+            let binds = if let Step::Cover(cover) = step { cover.binds() } else { &[] };
+            binds.iter().map(move |window| (number, window))
+        })
+    }
+
+    /// How many places of the host are held by themselves.
+    pub(super) fn submounts(&self) -> usize {
+        let of = |step: &Step| if let Step::HoldSubmounts(paths) = step { paths.len() } else { 0 };
+        self.steps.iter().map(of).sum()
     }
 
     /// How many descriptors the steps hold at once at most.
@@ -205,7 +229,7 @@ impl fmt::Display for Step {
             Step::Cover(cover) => {
                 write!(f, "cover {} with", shown(&cover.path))?;
                 list(f, cover.files.iter().map(|(name, _)| name))?;
-                list(f, cover.binds.iter().map(|(_, place)| place))?;
+                list(f, cover.binds.iter().map(|window| &window.target))?;
                 cover.requests.iter().try_for_each(|name| write!(f, " socket {}", shown(name)))
             }
             Step::FreshProc => f.write_str("fresh-proc `/proc`"),

@@ -4,16 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 /// The caller's environment with ours on top.
-pub fn of_run(workspace: &str) -> Vec<(OsString, OsString)> {
+/// `git`: what git is told on top of the caller's configuration.
+pub fn of_run(workspace: &str, git: &[(&str, String)]) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(OsString, OsString)> =
         std::env::vars_os().filter(|(name, _)| name != "VRIFT_WORKSPACE").collect();
     variables.push(("VRIFT_WORKSPACE".into(), workspace.into()));
     across_the_mount(&mut variables);
-    git_config(
-        &mut variables,
-        // Inode and ctime differ inside; git must not read every file again for that.
-        &[("core.checkStat", "minimal"), ("core.trustctime", "false")],
-    );
+    git_config(&mut variables, git);
     variables
 }
 
@@ -48,7 +45,7 @@ fn across_the_mount(variables: &mut Vec<(OsString, OsString)>) {
 
 /// Appends to the configuration that git takes from the environment (git-config(1),
 /// GIT_CONFIG_COUNT); what the caller has set there stays first.
-fn git_config(variables: &mut Vec<(OsString, OsString)>, settings: &[(&str, &str)]) {
+fn git_config(variables: &mut Vec<(OsString, OsString)>, settings: &[(&str, String)]) {
     let count = OsStr::new("GIT_CONFIG_COUNT");
     let before = variables.iter().find(|(name, _)| name == count);
     let before: Option<usize> = match before {
@@ -96,11 +93,11 @@ mod tests {
     #[test]
     fn git_settings_come_after_the_callers() {
         let mut variables = vec![("GIT_CONFIG_COUNT".into(), "2".into())];
-        git_config(&mut variables, &[("a.b", "c")]);
+        git_config(&mut variables, &[("a.b", "c".into())]);
         assert_eq!(value(&variables, "GIT_CONFIG_COUNT"), Some("3"));
         assert_eq!(value(&variables, "GIT_CONFIG_KEY_2"), Some("a.b"));
         let mut variables = vec![("GIT_CONFIG_COUNT".into(), "junk".into())];
-        git_config(&mut variables, &[("a.b", "c")]);
+        git_config(&mut variables, &[("a.b", "c".into())]);
         assert_eq!(variables.len(), 1);
     }
 }

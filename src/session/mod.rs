@@ -19,6 +19,7 @@ pub mod checkpoint;
 pub mod environment;
 pub mod export;
 pub mod gc;
+pub mod git;
 pub mod inside;
 pub mod leave;
 pub mod live;

@@ -158,7 +158,14 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         record::mark_alone(&staging)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
-    let plan = plan::plan(&project, options.workspace, &name, ready.base, &mounts)?;
+    let plan = plan::plan(
+        &project,
+        options.workspace,
+        &name,
+        ready.base,
+        &mounts,
+        &plan::repositories_of(&project)?,
+    )?;
     let link = ns::open(Opening {
         plan: &plan,
         lock: lock.fd().as_fd(),

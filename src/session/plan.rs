@@ -3,8 +3,9 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::git;
 use super::inside::{self, Inside};
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
@@ -20,8 +21,26 @@ pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
     mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
 }
 
+/// The repositories that `.git` files of the project name outside of it; none where the
+/// user shares them.
+pub fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
+    match project.config.git_shared {
+        true => Ok(Vec::new()),
+        false => Ok(git::outside(&project.root, &git::recorded(project)?)),
+    }
+}
+
 /// What init does, in order.
-pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[Mount]) -> Result<Plan> {
+///
+/// `repositories`: those of the host outside of the project that are shown read-only.
+pub fn plan(
+    place: &Place,
+    workspace: &str,
+    session: &str,
+    base: i64,
+    mounts: &[Mount],
+    repositories: &[PathBuf],
+) -> Result<Plan> {
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -33,11 +52,15 @@ pub fn plan(place: &Place, workspace: &str, session: &str, base: i64, mounts: &[
     };
     let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
     let held = held(place, mounts)?;
-    let binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
+    let mut binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
+    binds.extend(git::binds(repositories)?);
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
     let mut files = super::shell::files();
     files.push((inside::INSIDE.into(), inside.text().into_bytes()));
-    let cover = Cover::new(place.store.root(), files)?.with_requests(inside::REQUESTS);
+    let mut cover = Cover::new(place.store.root(), files)?.with_requests(inside::REQUESTS);
+    if let Some(repository) = git::of_host(place) {
+        cover = cover.bind(&repository, git::HOST)?;
+    }
     let mut steps = vec![Step::SlaveMounts];
     let holds = !held.is_empty();
     if holds {

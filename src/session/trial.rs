@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::environment;
+use super::git;
 use super::leave::{Leaving, leave};
 use super::open::{Options, open};
 use super::project::Project;
@@ -32,7 +33,7 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
     let options = Options { workspace: MAIN, sync: true, alone: true, meter: &meter };
     let session = open(project, &options, &|_| {})?;
     let warnings = session.link.warnings().to_vec();
-    let mut env = environment::of_run(MAIN);
+    let mut env = environment::of_run(MAIN, &git::settings(&session.project));
     environment::set_pwd(&mut env, &cwd, &[]);
     let ran = session.link.run(&Command { argv, env, cwd: cwd.clone() }).and_then(|running| running.wait());
     let departure = leave(session, Leaving { wait: false, discard: false }, None)?;

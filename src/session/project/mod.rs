@@ -149,6 +149,13 @@ impl Project {
         Ok(())
     }
 
+    /// Lets runs write to the repositories that `.git` files of the project name.
+    pub fn share_git(&mut self) {
+        if let Some(config) = Arc::get_mut(&mut self.place.config) {
+            config.git_shared = true;
+        }
+    }
+
     /// Lets `own` directories (relative) start empty. Returns those that have begun already.
     pub fn start_cold(&mut self, dirs: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
         let Some(config) = Arc::get_mut(&mut self.place.config) else { return Ok(Vec::new()) };

@@ -38,6 +38,7 @@ use crate::manifest::workspace::Workspace;
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::apply;
+use crate::session::git;
 use crate::session::mounts::Recorded;
 use crate::session::project::Project;
 
@@ -120,7 +121,10 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let newly_own: Vec<Vec<u8>> = newly_own(&walked.left_alone(), &stamps);
     let mounts = recorded.after(project, &walked);
     let same_mounts = recorded == mounts;
-    if !first && same_mounts && nothing_to_do(project, workspace, &walked, &stamps)? {
+    let mut git_files = walked.git_files.clone();
+    git_files.sort_unstable();
+    let same_git_files = git::recorded(project)? == git_files;
+    if !first && same_mounts && same_git_files && nothing_to_do(project, workspace, &walked, &stamps)? {
         report.left_out = news(walked.left_out, &unreadable);
         return Ok(report);
     }
@@ -137,6 +141,9 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         let head = take_over(project, &now, &assembled, (newly_own, &mounted), &text, &mut report)?;
         if !same_mounts {
             mounts.write(project)?;
+        }
+        if !same_git_files {
+            git::record(project, &git_files)?;
         }
         manifest.set_host_base(now.id, &assembled.root)?;
         if now.head != Some(head) {

@@ -65,6 +65,8 @@ pub struct Walked {
     /// Files whose content was read, and what was new to the store.
     pub read: usize,
     pub new_bytes: u64,
+    /// Files by the name of `.git`: they name repositories elsewhere.
+    pub git_files: Vec<Vec<u8>>,
     /// A repository changed while it was read: its parts may not fit.
     pub moved: bool,
     /// One lost a pack: objects may be missing.
@@ -266,6 +268,7 @@ impl Walk<'_> {
         let mut vanished = Vec::new();
         let mut mounted = Vec::new();
         let mut later = Vec::new();
+        let mut git_files = Vec::new();
         let mut same = stamps.is_some();
         for name in &names {
             let bytes = name.name.to_bytes();
@@ -324,6 +327,9 @@ impl Walk<'_> {
                 left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false, is_dir });
                 continue;
             }
+            if bytes == git::NAME && stat.kind == FileType::RegularFile {
+                git_files.push(inner.clone());
+            }
             let was_unreadable = !is_dir && !self.unreadable.is_empty() && self.unreadable.contains(&inner);
             let stamp = stamp_of(&stat);
             let racy = is_racy(&stat, self.began);
@@ -372,6 +378,7 @@ impl Walk<'_> {
         gathered.walked.own.extend(owned);
         gathered.gone.extend(vanished);
         gathered.walked.mounted.extend(mounted);
+        gathered.walked.git_files.extend(git_files);
         later.into_iter().for_each(|(step, item)| gathered.later[step].push(item));
         if walked.listing.is_some() {
             gathered.pending.insert(path, seen);
