@@ -281,3 +281,53 @@ fn an_acl_that_names_somebody_else_stops_nothing() {
     assert_eq!(world.sh("cat file; stat -c %a file; echo y >> file").ok(), "x664\n");
     assert_eq!(world.sh("cat file; stat -c %a file").ok(), "xy\n664\n");
 }
+
+#[test]
+fn what_a_socket_took_the_place_of_does_not_come_back() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("dir/file", "from the host");
+    let python = "import os, stat; os.mknod('dir/file', stat.S_IFSOCK | 0o644)";
+    let script = format!("rm dir/file; python3 -c \"{python}\"; test -S dir/file");
+    world.sh(&script).ok();
+    assert_eq!(world.sh("ls -A dir").ok(), "");
+}
+
+#[test]
+fn an_acl_of_a_fifo_is_kept() {
+    needs_sessions!();
+    let world = World::new();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        world.project.join("fifo"),
+        FileType::Fifo,
+        Mode::from_raw_mode(0o640),
+        0,
+    )
+    .unwrap();
+    let user = rustix::process::geteuid().as_raw();
+    let set =
+        Command::new("setfacl").arg("-m").arg(format!("u:{user}:r")).arg(world.project.join("fifo")).status();
+    if !set.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: setfacl does not work here");
+        return;
+    }
+    let wanted = format!("user:{user}:r--");
+    for _ in 0..2 {
+        assert!(world.sh("getfacl -cn fifo; touch other").ok().contains(&wanted));
+    }
+}
+
+#[test]
+fn a_project_that_its_owner_may_not_write_to_is_run_in_again_and_again() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("file", "x");
+    set_mode(&world.project, 0o555);
+    for _ in 0..3 {
+        assert_eq!(world.sh("cat file; stat -c %a .").ok(), "x555\n");
+    }
+    world.sh("chmod 755 . && echo y > file").ok();
+    assert_eq!(world.sh("cat file; stat -c %a .").ok(), "y\n755\n");
+    set_mode(&world.project, 0o755); // so that it can be removed
+}

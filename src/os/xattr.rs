@@ -1,9 +1,9 @@
-//! Extended attributes by descriptor.
+//! Extended attributes by descriptor; by name for what must not be opened.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr, lgetxattr};
 use rustix::io::Errno;
 
 /// All attribute names of an open file; none where the filesystem has no attributes.
@@ -43,6 +43,23 @@ pub fn get(fd: impl AsFd, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
             value.truncate(length);
             Ok(Some(value))
         }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// One attribute of a name in an open directory, links not followed, without opening it:
+/// opening a FIFO wakes whoever waits to write to it. `None` when it has none of that name.
+pub fn get_at(dir: impl AsFd, name: &CStr, attribute: &CStr) -> Result<Option<Vec<u8>>, Errno> {
+    let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
+    path.extend_from_slice(name.to_bytes());
+    // XATTR_SIZE_MAX (limits.h)
+    let mut value = vec![0u8; 65536];
+    match lgetxattr(path, attribute, &mut value[..]) {
+        Ok(length) => {
+            value.truncate(length);
+            Ok(Some(value))
+        }
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
         Err(errno) => Err(errno),
     }
 }

@@ -14,7 +14,7 @@
 //! Nothing else is recorded (rule 7). The escape works for `user.` in Linux 6.7 and later;
 //! before, such attributes are not shown in a view, and nothing forges a stub there either.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 
 use rustix::io::Errno;
@@ -84,6 +84,13 @@ pub fn read_marked(fd: impl AsFd, from: From) -> Result<(Xattrs, Marks), Errno> 
     }
     xattrs.sort_unstable();
     Ok((xattrs, marks))
+}
+
+/// The attributes to record of a FIFO, which is not opened: an ACL, because it can have no
+/// others (xattr(7)).
+pub fn read_fifo(dir: impl AsFd, name: &CStr) -> Result<Xattrs, Errno> {
+    let acl = xattr::get_at(dir, name, c"system.posix_acl_access")?;
+    Ok(acl.into_iter().map(|acl| (ACCESS.to_vec(), acl)).collect())
 }
 
 /// Writes recorded attributes to a file. Returns how many this filesystem or

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode};
+use rustix::fs::{AtFlags, CWD, Mode, chmodat};
 use rustix::io::Errno;
 
 use super::checkpoint;
@@ -56,11 +56,22 @@ pub fn make(
     if filled {
         record.made = fill(&spare)?;
     }
-    projection::dress(&spare.join("upper"), root)?;
+    dress(&spare.join("upper"), root)?;
     record.write(&spare)?;
     // Only now does it count as a session's.
     std::fs::rename(&spare, &staging).context("make staging", &staging)?;
     Ok(staging)
+}
+
+/// A spare's upper still has the mode of the root it was for, which may keep its owner out.
+fn dress(upper: &Path, root: &Meta) -> Result<u64> {
+    match projection::dress(upper, root) {
+        Err(error) if error.is(libc::EACCES) => {
+            chmodat(CWD, upper, Mode::RWXU, AtFlags::empty()).context("set the mode of", upper)?;
+            projection::dress(upper, root)
+        }
+        other => other,
+    }
 }
 
 /// Puts the staging of a session that wrote nothing away, as the workspace's spare.

@@ -232,19 +232,18 @@ pub(super) fn summary(upper: &Upper, new_bytes: u64) -> Taken {
     taken
 }
 
+/// What is not kept still hid what was there before.
 pub(super) fn edits(upper: Upper) -> Vec<(Vec<u8>, Edit)> {
-    upper
-        .found
-        .into_iter()
-        .map(|(path, found)| {
-            let edit = match found {
-                Found::Whiteout => Edit::Remove,
-                Found::Dir { meta, opaque } => Edit::Dir { meta, opaque },
-                Found::Leaf(entry) => Edit::Put(entry),
-            };
-            (path, edit)
-        })
-        .collect()
+    let left_out = upper.skipped.into_iter().map(|(path, _)| (path, Edit::Remove));
+    let found = upper.found.into_iter().map(|(path, found)| {
+        let edit = match found {
+            Found::Whiteout => Edit::Remove,
+            Found::Dir { meta, opaque } => Edit::Dir { meta, opaque },
+            Found::Leaf(entry) => Edit::Put(entry),
+        };
+        (path, edit)
+    });
+    found.chain(left_out).collect()
 }
 
 /// Finishes take-ins of a workspace that have committed: the steps after the

@@ -37,7 +37,14 @@ impl Walk<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            _ => Kind::Fifo,
+            _ => {
+                match escape::read_fifo(dir, name).context("read xattrs of", dir.join(name)) {
+                    Ok(xattrs) => meta.xattrs = xattrs,
+                    Err(error) if has_moved(&error) => return Ok(None),
+                    Err(error) => return Err(error),
+                }
+                Kind::Fifo
+            }
         };
         let nlink = if stat.kind == FileType::Directory { 1 } else { stat.nlink };
         let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind };
