@@ -47,6 +47,10 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "restore" -d 'Bring a st
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "undo" -d 'Bring back the workspace\'s state before the last change; again: the one before that'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "export" -d 'Write a state out as a directory, or as a tar archive'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "bundle" -d 'Carry a state to another store, as one file'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "fork" -d 'Make a new workspace that begins as another one is, or was'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "merge" -d 'Merge a workspace\'s changes into another one'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "workspace" -d 'List, rename, delete or prune workspaces'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "try" -d 'Try a command: run it in a throw-away fork, see what it changed, then decide'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: live ones, what killed ones left, and finished ones, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
@@ -60,6 +64,8 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "man" -d 'Print the manu
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "answer" -d 'Answers a request from inside a run; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "checkpoint" -d 'Takes in what a live session has written so far; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l fork -d 'Make this workspace first, as the other one is, and run in it' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l from -d 'Run on this state, and throw away what is written' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
 shared\t'It is the host\'s own'"
@@ -79,6 +85,8 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -s q -l quiet -d 'Say
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l fork -d 'Make this workspace first, as the other one is, and run in it' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l from -d 'Run on this state, and throw away what is written' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
 shared\t'It is the host\'s own'"
@@ -97,6 +105,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -l dry-run -d 'Print w
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -s w -l workspace -d 'The workspace that gets them' -r
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
@@ -296,6 +305,107 @@ complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subc
 complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand bundle; and __fish_seen_subcommand_from load" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -l from -d 'The state to begin at: a snapshot, a workspace, NAME~2, host, @N (after run N), @live, or the beginning of a digest' -r
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -s w -l workspace -d 'The workspace it leaves' -r
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand fork" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -l into -d 'The workspace that gets them' -r
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -l dry-run -d 'Show what would change, and change nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand merge" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -f -a "list" -d 'List the workspaces: which are live, what they changed, how old that is'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -f -a "rename" -d 'Give a workspace another name'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -f -a "delete" -d 'Delete workspaces; `vrift undo -w NAME` brings one back'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and not __fish_seen_subcommand_from list rename delete prune" -f -a "prune" -d 'Delete workspaces that are not needed any more; never `main`, never a live one'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from rename" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -l stop -d 'End what runs in it first'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -l older -d 'Those in which nothing changed for so long, as in 14d, 12h or 30m' -r
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -l merged -d 'Those whose changes are all in the workspace they were forked from'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -l dry-run -d 'Only name them'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand workspace; and __fish_seen_subcommand_from prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l keep -d 'Keep what it did as a workspace of this name' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -s w -l workspace -d 'The workspace to run in' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l fork -d 'Make this workspace first, as the other one is, and run in it' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l from -d 'Run on this state, and throw away what is written' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
+shared\t'It is the host\'s own'"
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l drop -d 'Drop what it did'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard -d 'Throw away what is written'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s n -l limit -d 'How many finished runs to list' -r
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F

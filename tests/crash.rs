@@ -191,7 +191,7 @@ fn finishing_a_take_in_links_no_staged_file() {
     let manifest = Manifest::open(&project).unwrap();
     let main = manifest.workspace("main").unwrap().unwrap();
     let head = main.head.unwrap();
-    manifest.add_pending(main.id, "s1-w1", &head, &head).unwrap();
+    manifest.add_pending(main.id, "s1-w1", (&head, &head), None).unwrap();
     drop(manifest);
     let objects = world.objects().len();
     assert_eq!(world.sh("ls").ok(), "a\n");

@@ -1,6 +1,7 @@
 //! The command line: the one definition that help, manual pages and completions are
 //! made from. Its doc comments are the manual.
 
+mod fork;
 mod history;
 mod host;
 mod manage;
@@ -13,6 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+pub use fork::*;
 pub use history::*;
 pub use host::*;
 pub use manage::*;
@@ -87,6 +89,10 @@ pub enum Verb {
     Undo(Undo),
     Export(Export),
     Bundle(Bundle),
+    Fork(Fork),
+    Merge(Merge),
+    Workspace(Workspace),
+    Try(Try),
     Runs(Runs),
     Stop(Stop),
     Recover(Recover),

@@ -52,6 +52,14 @@ pub struct Run {
     /// The workspace to run in.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,
+    /// Make this workspace first, as the other one is, and run in it.
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
+    pub fork: Option<String>,
+    /// Run on this state, and throw away what is written.
+    ///
+    /// A snapshot, a workspace, NAME~2, host, @N (after run N), @live, or the beginning of a digest.
+    #[arg(long, value_name = "ROOT")]
+    pub from: Option<String>,
     /// Do not take over the host's edits first.
     #[arg(long)]
     pub no_sync: bool,

@@ -10,6 +10,11 @@ use super::Json;
 /// `exec` does this at its start; alone it is useful before a run with --no-sync.
 #[derive(Debug, Args)]
 pub struct Sync {
+    /// The workspace that gets them.
+    ///
+    /// A fork gets all edits since it was forked, or synced last.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
     /// Take over the deletion of most of the project.
     #[arg(long)]
     pub accept_deletions: bool,

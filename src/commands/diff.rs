@@ -138,7 +138,8 @@ fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
 }
 
-fn json_of(item: &Item) -> Value {
+/// One path for scripts.
+pub fn json_of(item: &Item) -> Value {
     let Differs { mode, mtime, xattrs, links } = item.differs();
     let metadata: Vec<&str> = [(mode, "mode"), (mtime, "mtime"), (xattrs, "xattrs"), (links, "links")]
         .into_iter()

@@ -3,7 +3,7 @@
 use super::Status;
 use super::printer::Printer;
 use super::run::{self, Job};
-use crate::cli::{Enter, Global};
+use crate::cli::{Enter, Global, Run};
 use crate::error::{Context, Error, Result, quoted};
 use crate::paths;
 use crate::session::inside::Inside;
@@ -20,8 +20,9 @@ pub fn run(global: &Global, enter: Enter, printer: &Printer) -> Result<Status> {
             .map_err(|error| error.with_hint("vrift enter takes an existing directory"))?;
     }
     let named = enter.dir.is_some() || global.directory.is_some();
-    let shell =
-        shell::with_sign(shell::of_user(), &store, &enter.run.workspace, &|name| std::env::var_os(name));
+    let Run { workspace, fork, from, .. } = &enter.run;
+    let sign = fork.as_ref().or(from.as_ref()).unwrap_or(workspace);
+    let shell = shell::with_sign(shell::of_user(), &store, sign, &|name| std::env::var_os(name));
     let gone = global.directory.iter().chain(&enter.dir).cloned().collect();
     let job = Job { argv: shell.argv, env: shell.env, is_shell: true, gone };
     run::run(global, named, &enter.run, job, printer)

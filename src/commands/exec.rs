@@ -31,6 +31,10 @@ fn run_inside(inside: &Inside, global: &Global, exec: Exec) -> Result<Status> {
         ))
         .with_hint("leave the run first"));
     }
+    if exec.run.fork.is_some() || exec.run.from.is_some() {
+        return Err(Error::failure("inside a run there is no other workspace to run in")
+            .with_hint("leave the run first"));
+    }
     if exec.run.discard || exec.run.discard_on_failure {
         return Err(Error::failure("inside a run, what one command writes cannot be discarded by itself")
             .with_hint("leave the run first"));

@@ -17,11 +17,14 @@ pub mod enter;
 pub mod events;
 pub mod exec;
 pub mod export;
+pub mod fork;
 pub mod gc;
 pub mod log;
 pub mod man;
+pub mod merge;
 pub mod patch;
 pub mod paths;
+pub mod place;
 pub mod printer;
 pub mod project;
 pub mod recover;
@@ -33,6 +36,8 @@ pub mod snapshot;
 pub mod status;
 pub mod stop;
 pub mod sync;
+pub mod try_out;
+pub mod workspace;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -89,6 +94,10 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Undo(args)) => restore::undo(&cli.global, &args, printer),
         Some(Verb::Export(args)) => export::run(&cli.global, &args, printer),
         Some(Verb::Bundle(args)) => bundle::run(&cli.global, args, printer),
+        Some(Verb::Fork(args)) => fork::run(&cli.global, &args, printer),
+        Some(Verb::Merge(args)) => merge::run(&cli.global, &args, printer),
+        Some(Verb::Workspace(args)) => workspace::run(&cli.global, args, printer),
+        Some(Verb::Try(args)) => try_out::run(&cli.global, args, printer),
         Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),

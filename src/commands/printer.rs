@@ -129,15 +129,26 @@ impl Printer {
         }
     }
 
-    /// Asks for one line on the terminal; `None` when there will be no answer.
+    /// Whether somebody can be asked.
+    pub fn can_ask(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks for one word on the terminal, whatever its case; `None` when there will be no
+    /// answer.
     pub fn ask(&self, question: &str) -> Result<Option<String>> {
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        Ok(self.ask_name(question)?.map(|answer| answer.to_lowercase()))
+    }
+
+    /// Asks for one line on the terminal; `None` when there will be no answer.
+    pub fn ask_name(&self, question: &str) -> Result<Option<String>> {
+        if !self.can_ask() {
             return Err(Error::failure("there is no terminal to ask on"));
         }
         let _ = std::io::stderr().lock().write_all(format!("vrift: {question}").as_bytes());
         let mut line = String::new();
         let read = std::io::stdin().read_line(&mut line).context("read", "the answer")?;
-        Ok((read > 0).then(|| line.trim().to_lowercase()))
+        Ok((read > 0).then(|| line.trim().to_string()))
     }
 
     fn err(&self, text: &str) {

@@ -24,6 +24,9 @@ pub fn undo(global: &Global, args: &Undo, printer: &Printer) -> Result<Status> {
 }
 
 fn say(rewound: &Rewound, workspace: &str, printer: &Printer) {
+    if rewound.revived {
+        return printer.say(&format!("workspace {workspace} is there again"));
+    }
     if rewound.changed == 0 {
         return printer.say(&format!("workspace {workspace} is in that state already"));
     }

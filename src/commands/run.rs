@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::events::Events;
 use super::printer::{Printer, counted, size};
-use super::{Find, Status, attend, bar};
+use super::{Find, Status, attend, bar, place};
 use crate::cli;
 use crate::error::{Result, quoted};
 use crate::manifest::run::Run;
@@ -19,7 +19,7 @@ use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::now_ms;
 use crate::session::take_in::Taken;
-use crate::session::{environment, git, plan, sync};
+use crate::session::{environment, git, plan, stack, sync, workspaces};
 
 /// What is run.
 pub struct Job {
@@ -32,6 +32,13 @@ pub struct Job {
     pub gone: Vec<PathBuf>,
 }
 
+/// A run that has ended.
+pub struct Ended {
+    pub project: Project,
+    pub workspace: String,
+    pub status: Status,
+}
+
 /// Runs `job` in the current directory's project; `named`: the user said which directory.
 pub fn run(
     global: &cli::Global,
@@ -40,6 +47,17 @@ pub fn run(
     job: Job,
     printer: &Printer,
 ) -> Result<Status> {
+    run_in((global, named), wanted, job, false, printer).map(|ended| ended.status)
+}
+
+/// Runs it; `trial`: in a workspace made for it, which is there afterwards.
+pub fn run_in(
+    (global, named): (&cli::Global, bool),
+    wanted: &cli::Run,
+    job: Job,
+    trial: bool,
+    printer: &Printer,
+) -> Result<Ended> {
     // before anything else is opened: the number is the caller's
     let events = Events::new(printer, wanted.status_fd)?;
     super::refuse_unknown(global, &wanted.workspace)?;
@@ -57,17 +75,22 @@ pub fn run(
         events.warn(&notice);
     }
     if wanted.dry_run {
-        let base = project.manifest.known_workspace(&wanted.workspace)?.base.unwrap_or(0);
+        let now = project.manifest.known_workspace(&wanted.workspace)?;
+        let layers: Vec<i64> = project.manifest.layers(now.layer)?.iter().map(|layer| layer.id).collect();
+        let lowers = stack::lowers(now.base.unwrap_or(0), &layers);
         let mounts = plan::mounts_of(&project)?;
         let repositories = plan::repositories_of(&project)?;
-        let steps = plan::plan(&project.place, &wanted.workspace, "SESSION", base, &mounts, &repositories)?;
+        let workspace = wanted.workspace.clone();
+        let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &mounts, &repositories)?;
         printer.out(&steps.to_string());
-        return Ok(0);
+        return Ok(Ended { project, workspace, status: 0 });
     }
     let every = attend::interval(&project.config)?;
+    let (project, place) = place::find(project, wanted, trial, &events, printer)?;
+    let always = wanted.discard || (place.is_throw_away && !trial);
     let session = bar::with(printer, "taking in", |meter| {
-        let alone = wanted.discard || wanted.discard_on_failure;
-        let options = Options { workspace: &wanted.workspace, sync: !wanted.no_sync, alone, meter };
+        let alone = always || wanted.discard_on_failure;
+        let options = Options { workspace: &place.workspace, sync: !wanted.no_sync, alone, meter };
         open(project, &options, &|text| events.say(text))
     })?;
     announce(&session, &events);
@@ -94,7 +117,7 @@ pub fn run(
     };
     // Whatever became of the command, what the session wrote is taken in.
     let succeeded = matches!(ran, Ok(Exit::Code(0)));
-    let discard = wanted.discard || (wanted.discard_on_failure && !succeeded);
+    let discard = always || (wanted.discard_on_failure && !succeeded);
     let departure = leave(session, Leaving { wait: wanted.wait, discard }, desk.as_mut())?;
     report(&departure, &run.workspace, &events);
     if discard && departure.discarded.is_none() {
@@ -103,7 +126,12 @@ pub fn run(
     run.status = ran?.status();
     let head = departure.taken.as_ref().and_then(|taken| taken.number);
     record_run(&departure.project, &run, head)?;
-    Ok(u8::try_from(run.status).unwrap_or(u8::MAX))
+    let mut project = departure.project;
+    if place.is_throw_away && !trial {
+        project = workspaces::delete(project, &place.workspace, false)?;
+    }
+    let status = u8::try_from(run.status).unwrap_or(u8::MAX);
+    Ok(Ended { project, workspace: place.workspace, status })
 }
 
 /// `--cold` means something before the workspace's first take-in only.
@@ -163,7 +191,13 @@ fn announce(session: &Session, events: &Events<'_>) {
     for taken in &session.resumed {
         events.say(&format!("taken in what an interrupted run had left: {}", summary(taken)));
     }
-    let Some(report) = &session.synced else { return };
+    if let Some(report) = &session.synced {
+        announce_sync(report, events);
+    }
+}
+
+/// What a sync found.
+pub fn announce_sync(report: &sync::Report, events: &Events<'_>) {
     for left in report.left_out.iter().take(10) {
         events.warn(&left.to_string());
     }

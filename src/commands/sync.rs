@@ -6,13 +6,13 @@ use super::printer::{Printer, counted, size};
 use super::{Status, bar};
 use crate::cli::{Global, Sync};
 use crate::error::Result;
-use crate::manifest::workspace::MAIN;
 use crate::session::sync::{Options, sync};
 
 pub fn run(global: &Global, args: Sync, printer: &Printer) -> Result<Status> {
     let project = super::project(global)?;
+    project.manifest.known_workspace(&args.workspace)?;
     let options = Options { accept_deletions: args.accept_deletions };
-    let report = bar::with(printer, "taking in", |meter| sync(&project, MAIN, options, meter))?;
+    let report = bar::with(printer, "taking in", |meter| sync(&project, &args.workspace, options, meter))?;
     for left in &report.left_out {
         printer.warn(&left.to_string());
     }

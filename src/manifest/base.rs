@@ -20,6 +20,8 @@ pub struct Base {
     pub target: Option<Digest>,
     /// Counts the changes of what it shows.
     pub generation: i64,
+    /// How many names it shows; `None`: not counted.
+    pub names: Option<i64>,
 }
 
 /// A take-in that has committed: its staging is still there.
@@ -30,14 +32,17 @@ pub struct Pending {
     pub staging: String,
     pub from: Digest,
     pub to: Digest,
+    /// The layer that its upper is to become; `None`: it is folded.
+    pub layer: Option<i64>,
 }
 
 impl Manifest {
     pub fn base(&self, id: i64) -> Result<Option<Base>> {
         let mut query = self.doing(
             "read",
-            self.connection()
-                .prepare_cached("SELECT id, projection, root, target, generation FROM base WHERE id = ?1"),
+            self.connection().prepare_cached(
+                "SELECT id, projection, root, target, generation, names FROM base WHERE id = ?1",
+            ),
         )?;
         let base = query
             .query_row([id], |row| {
@@ -47,19 +52,24 @@ impl Manifest {
                     root: maybe_digest_at(row, 2)?,
                     target: maybe_digest_at(row, 3)?,
                     generation: row.get(4)?,
+                    names: row.get(5)?,
                 })
             })
             .optional();
         self.doing("read a base from", base)
     }
 
-    /// A new base for a workspace, not rendered yet. Inside a transaction.
-    pub fn create_base(&self, workspace: i64, projection: &str) -> Result<i64> {
+    /// A new base, not rendered yet, that no workspace has.
+    pub fn add_base(&self, projection: &str) -> Result<i64> {
         let done = self.connection().execute("INSERT INTO base(projection) VALUES(?1)", [projection]);
         self.doing("write a base to", done)?;
-        let id = self.connection().last_insert_rowid();
-        let done = self.connection().execute("UPDATE workspace SET base = ?1 WHERE id = ?2", (id, workspace));
-        self.doing("write a workspace to", done)?;
+        Ok(self.connection().last_insert_rowid())
+    }
+
+    /// A new base for a workspace. Inside a transaction.
+    pub fn create_base(&self, workspace: i64, projection: &str) -> Result<i64> {
+        let id = self.add_base(projection)?;
+        self.set_stack(workspace, Some(id), None)?;
         Ok(id)
     }
 
@@ -70,26 +80,39 @@ impl Manifest {
         self.doing("write a base to", done).map(drop)
     }
 
-    /// Records that what a base shows is not known: it is rendered anew.
+    /// Records that what a base shows is not known: it is rendered anew, at the root that
+    /// the layers over it were made for.
     pub fn distrust_base(&self, id: i64) -> Result<()> {
-        let done =
-            self.connection().execute("UPDATE base SET root = NULL, target = NULL WHERE id = ?1", [id]);
+        let done = self
+            .connection()
+            .execute("UPDATE base SET target = coalesce(target, root), root = NULL WHERE id = ?1", [id]);
         self.doing("write a base to", done).map(drop)
     }
 
-    /// Records that a base shows its target.
-    pub fn base_reached(&self, id: i64, root: &Digest) -> Result<()> {
+    /// Records that a base shows its target, and how many names that are.
+    pub fn base_reached(&self, id: i64, root: &Digest, names: Option<i64>) -> Result<()> {
         let done = self.connection().execute(
-            "UPDATE base SET root = ?1, target = NULL, generation = generation + 1 WHERE id = ?2",
-            (root.as_bytes(), id),
+            "UPDATE base SET root = ?1, target = NULL, generation = generation + 1, names = ?3 WHERE id = ?2",
+            (root.as_bytes(), id, names),
         );
         self.doing("write a base to", done).map(drop)
     }
 
-    pub fn add_pending(&self, workspace: i64, staging: &str, from: &Digest, to: &Digest) -> Result<i64> {
+    pub fn set_base_names(&self, id: i64, names: i64) -> Result<()> {
+        let done = self.connection().execute("UPDATE base SET names = ?2 WHERE id = ?1", (id, names));
+        self.doing("write a base to", done).map(drop)
+    }
+
+    pub fn add_pending(
+        &self,
+        workspace: i64,
+        staging: &str,
+        (from, to): (&Digest, &Digest),
+        layer: Option<i64>,
+    ) -> Result<i64> {
         let done = self.connection().execute(
-            "INSERT INTO pending(workspace, staging, from_root, to_root) VALUES(?1, ?2, ?3, ?4)",
-            (workspace, staging, from.as_bytes(), to.as_bytes()),
+            "INSERT INTO pending(workspace, staging, from_root, to_root, layer) VALUES(?1, ?2, ?3, ?4, ?5)",
+            (workspace, staging, from.as_bytes(), to.as_bytes(), layer),
         );
         self.doing("write to", done)?;
         Ok(self.connection().last_insert_rowid())
@@ -99,7 +122,7 @@ impl Manifest {
         let mut query = self.doing(
             "read",
             self.connection().prepare_cached(
-                "SELECT id, staging, from_root, to_root FROM pending WHERE workspace = ?1 ORDER BY id",
+                "SELECT id, staging, from_root, to_root, layer FROM pending WHERE workspace = ?1 ORDER BY id",
             ),
         )?;
         let rows = query
@@ -109,6 +132,7 @@ impl Manifest {
                     staging: row.get(1)?,
                     from: digest_at(row, 2)?,
                     to: digest_at(row, 3)?,
+                    layer: row.get(4)?,
                 })
             })
             .and_then(Iterator::collect);
@@ -135,7 +159,7 @@ mod tests {
         manifest.set_base_target(id, &target).unwrap();
         let base = manifest.base(id).unwrap().unwrap();
         assert_eq!((base.root, base.target), (None, Some(target)));
-        manifest.base_reached(id, &target).unwrap();
+        manifest.base_reached(id, &target, Some(3)).unwrap();
         let base = manifest.base(id).unwrap().unwrap();
         assert_eq!((base.root, base.target, base.generation), (Some(target), None, 1));
         assert_eq!(manifest.workspace("main").unwrap().unwrap().base, Some(id));
@@ -147,8 +171,8 @@ mod tests {
         let manifest = Manifest::open(dir.path()).unwrap();
         let workspace = manifest.create_workspace("main").unwrap().id;
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let first = manifest.add_pending(workspace, "s1", &a, &b).unwrap();
-        manifest.add_pending(workspace, "s2", &b, &a).unwrap();
+        let first = manifest.add_pending(workspace, "s1", (&a, &b), None).unwrap();
+        manifest.add_pending(workspace, "s2", (&b, &a), None).unwrap();
         manifest.remove_pending(first).unwrap();
         let left = manifest.pending(workspace).unwrap();
         assert_eq!(left.len(), 1);

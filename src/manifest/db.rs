@@ -154,6 +154,15 @@ impl Manifest {
         Ok(value)
     }
 
+    /// Runs `work` in a transaction and takes back all that it wrote.
+    pub fn rehearse<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let _transaction = self.doing(
+            "begin a transaction in",
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate),
+        )?;
+        work(self) // dropping the transaction rolls it back
+    }
+
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
         let mut query =
             self.doing("read", self.connection.prepare_cached("SELECT value FROM meta WHERE key = ?1"))?;

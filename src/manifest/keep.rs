@@ -25,6 +25,9 @@ const NAMED: &[&str] = &[
     "SELECT root FROM snapshot",
     "SELECT root FROM base WHERE root IS NOT NULL",
     "SELECT target FROM base WHERE target IS NOT NULL",
+    "SELECT under FROM layer",
+    "SELECT root FROM layer",
+    "SELECT root FROM merged",
     "SELECT from_root FROM pending",
     "SELECT to_root FROM pending",
     "SELECT base FROM conflict WHERE base IS NOT NULL",
@@ -90,6 +93,12 @@ impl Manifest {
                 .iter()
                 .try_for_each(|number| manifest.doing("forget a head in", delete.execute([number])).map(drop))
         })
+    }
+
+    /// Forgets workspaces that were deleted as long ago as old heads are kept.
+    pub fn drop_deleted_workspaces(&self) -> Result<()> {
+        let done = self.connection().execute("DELETE FROM workspace WHERE deleted < ?1", [now() - YOUNG]);
+        self.doing("remove workspaces from", done).map(drop)
     }
 
     /// A number that changes when another connection has committed (`PRAGMA data_version`).

@@ -29,7 +29,7 @@
 //! | [`git`], `merge_git` | what a repository's state is; repositories are merged as units |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
-//! | [`workspace`], [`history`], [`snapshot`], [`roots`], [`base`], [`conflict`], [`run`], [`stamp`] | its rows |
+//! | [`workspace`], [`history`], [`lineage`], [`snapshot`], [`roots`], [`base`], [`stack`], [`conflict`], [`run`], [`stamp`] | its rows |
 //!
 //! A *path* here is bytes relative to the project's directory, components joined by
 //! `/`; the empty path is that directory itself. *Tree order* compares component by
@@ -49,6 +49,7 @@ pub mod git;
 pub mod group;
 pub mod history;
 pub mod keep;
+pub mod lineage;
 pub mod lines;
 pub mod merge;
 mod merge_git;
@@ -60,6 +61,7 @@ pub mod roots;
 pub mod run;
 pub mod schema;
 pub mod snapshot;
+pub mod stack;
 pub mod stamp;
 pub mod store;
 mod three_way;

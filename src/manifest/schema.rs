@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `meta` | a fact about the project: its path, device and inode |
 //! | `tree` | a tree body by digest (encode.rs) |
-//! | `workspace` | a named line of work: its head, its host base, its base on disk |
+//! | `workspace` | a named line of work: its head, its host base, its base and layers on disk |
 //! | `head` | one head a workspace had, oldest first; its number is the N of `@N` |
 //! | `snapshot` | a name and a message on a root, and the snapshot before it |
 //! | `base` | one lower tree: the root it shows, and the root it is being brought to |
+//! | `layer` | what lies over a base that several workspaces share, or over another layer |
+//! | `merged` | the root of another workspace that a merge brought in, and the head it made |
 //! | `pending` | a take-in that has committed and whose staging is still to be put away |
 //! | `conflict` | a path both sides changed, with the version that is not in the view |
 //! | `run` | one finished `exec` or `enter` |
@@ -92,6 +94,28 @@ ALTER TABLE workspace ADD COLUMN snapshot INTEGER REFERENCES snapshot(id);
 ALTER TABLE workspace ADD COLUMN parent INTEGER;
 ALTER TABLE workspace ADD COLUMN forked BLOB;
 ALTER TABLE head ADD COLUMN back INTEGER;
+",
+    "
+CREATE TABLE layer (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    base INTEGER NOT NULL REFERENCES base(id),
+    below INTEGER REFERENCES layer(id),
+    under BLOB NOT NULL,
+    root BLOB NOT NULL,
+    names INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+);
+ALTER TABLE workspace ADD COLUMN layer INTEGER REFERENCES layer(id);
+ALTER TABLE workspace ADD COLUMN deleted INTEGER;
+ALTER TABLE base ADD COLUMN names INTEGER;
+ALTER TABLE pending ADD COLUMN layer INTEGER REFERENCES layer(id);
+CREATE TABLE merged (
+    workspace INTEGER NOT NULL REFERENCES workspace(id) ON DELETE CASCADE,
+    other INTEGER NOT NULL REFERENCES workspace(id) ON DELETE CASCADE,
+    root BLOB NOT NULL,
+    head INTEGER NOT NULL
+);
+CREATE INDEX merged_by_workspace ON merged(workspace, other, head);
 ",
 ];
 

@@ -54,6 +54,8 @@ pub struct Upper {
     pub found: Vec<(Vec<u8>, Found)>,
     /// What is not taken in, and why.
     pub skipped: Vec<(Vec<u8>, String)>,
+    /// Nothing but that is there, so the upper can be a lower as it stands.
+    pub is_plain: bool,
 }
 
 /// Whether nothing was written, but perhaps the root's own metadata. One getdents64.
@@ -96,7 +98,8 @@ fn walk(upper: &Path, take: &Take<'_>, moving: bool) -> Result<Upper> {
     list.found.sort_unstable_by(|(a, ..), (b, ..)| tree_order(a, b));
     list.skipped.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
     let found = joined(list.found, &contents, moving)?;
-    Ok(Upper { found, skipped: list.skipped })
+    let is_plain = list.skipped.is_empty() && !list.has_other;
+    Ok(Upper { found, skipped: list.skipped, is_plain })
 }
 
 /// A directory, counted while it is open.
@@ -132,6 +135,8 @@ type Seen = (Vec<u8>, Found, Option<u64>);
 struct List {
     found: Vec<Seen>,
     skipped: Vec<(Vec<u8>, String)>,
+    /// Names of our own, or whiteouts by attribute.
+    has_other: bool,
 }
 
 struct Walk<'a> {
@@ -165,14 +170,19 @@ impl Walk<'_> {
         let xattr_whiteouts = marks.opaque == Some(b'x');
         self.add(vec![(path.clone(), Found::Dir { meta, opaque }, None)]);
         let (mut dirs, mut files) = (Vec::new(), Vec::new());
+        let mut has_other = xattr_whiteouts;
         for mut name in dir.dir.names()? {
             if is_ours(&name.name) {
+                has_other = true;
                 continue;
             }
             if name.kind == FileType::Unknown {
                 name.kind = dir.dir.stat(&name.name)?.kind;
             }
             if name.kind == FileType::Directory { dirs.push(name) } else { files.push(name) }
+        }
+        if has_other {
+            self.lock().has_other = true;
         }
         let crowded = self.live.load(Ordering::Relaxed) >= HELD;
         for name in dirs {

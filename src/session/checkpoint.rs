@@ -87,7 +87,7 @@ pub(super) fn move_to(
     if state == before && cause == Cause::Checkpoint || state == start && before == start {
         return Ok((state, None));
     }
-    let now = manifest.known_workspace(&record.workspace_name)?;
+    let now = manifest.workspace_by_id(record.workspace)?;
     let head = now.head.ok_or_else(|| Error::corrupt("a workspace with a session has no head"))?;
     let mut conflicts = 0;
     let root = if head == before {

@@ -61,6 +61,9 @@ pub fn gc(store: &Store, options: Options, meter: &Meter) -> Result<Swept> {
     let mut marks = Vec::new();
     let mut kept = HashSet::new();
     for (dir, manifest) in &manifests {
+        if !options.dry_run {
+            manifest.drop_deleted_workspaces()?;
+        }
         let mut mark = Mark::new(manifest, dir)?;
         mark.live(&mut kept)?;
         let expired = mark.history(limit_of(manifest)?, &mut kept)?;

@@ -26,13 +26,12 @@ pub struct LiveRun {
 /// The live runs of every workspace.
 pub fn live_runs(project: &Project) -> Result<Vec<LiveRun>> {
     let mut found = Vec::new();
-    for name in project.manifest.workspace_names()? {
-        let workspace = project.manifest.known_workspace(&name)?;
+    for workspace in project.manifest.workspaces()? {
         let Some(session) = live(project, workspace.id)? else { continue };
         for run in ns::runs(&project.staging().join(&session))? {
             found.push(LiveRun {
                 launcher: run.launcher,
-                workspace: name.clone(),
+                workspace: workspace.name.clone(),
                 workspace_id: workspace.id,
                 session: session.clone(),
                 command: command_of(run.launcher),

@@ -1,11 +1,11 @@
 //! The life of a session: sync, project, open, join, leave, take in, fold.
 //!
 //! ```text
-//!  host dir ──sync──▶ head root ──base──▶ lower ┐
+//!  host dir ──sync──▶ head root ─stack──▶ lower ┐
 //!                                               ├─overlay at DIR─▶ commands
 //!                       staging/<s>/upper ──────┘                     │
 //!    head root' ◀──txn── trees ◀──objects◀──hash◀── take_in ◀─────────┘
-//!         └──fold──▶ lower
+//!         └──fold, or one more layer──▶ lower
 //! ```
 //!
 //! A session is found by its workspace's lock file (`staging/<workspace>.lock`), which
@@ -13,16 +13,17 @@
 //! and `session.json`.
 
 pub mod apply;
-pub mod base;
 pub mod bundle;
 pub mod checkpoint;
 pub mod environment;
 pub mod export;
+pub mod fork;
 pub mod gc;
 pub mod git;
 pub mod inside;
 pub mod leave;
 pub mod live;
+pub mod merge;
 pub mod mounts;
 pub mod open;
 pub mod plan;
@@ -32,7 +33,9 @@ pub mod recover;
 pub mod rewind;
 pub mod seal;
 pub mod shell;
+pub mod stack;
 pub mod staging;
 pub mod sync;
 pub mod take_in;
 pub mod trial;
+pub mod workspaces;

@@ -11,15 +11,16 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::base;
 use super::project::{Place, Project};
 use super::record::{self, Record};
+use super::stack;
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
 use super::{mounts, plan};
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
+use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
@@ -124,16 +125,17 @@ fn same_mounts(project: &Project, session: &str, say: &dyn Fn(&str)) -> Result<(
 }
 
 fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
-    let (project, resumed, orphans) = leftovers(project, workspace, options.workspace)?;
+    let (project, resumed, orphans) = leftovers(project, workspace)?;
     let mut report = None;
     let first = project.manifest.known_workspace(options.workspace)?.head.is_none();
     if first {
-        base::stubs_work(&project)?;
+        stack::stubs_work(&project)?;
     }
-    if options.sync || first {
+    let follows = options.workspace == MAIN;
+    if follows && options.sync || first {
         report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
     }
-    let (project, ready) = base::ready(project, options.workspace)?;
+    let (project, ready) = stack::ready(project, options.workspace)?;
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
     let mut mounts = plan::mounts_of(&project)?;
@@ -143,6 +145,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         workspace,
         workspace_name: options.workspace.to_string(),
         base: ready.base,
+        layers: ready.layers,
         root: ready.root.hex(),
         upper_root: root.fingerprint(),
         rules: project.config.fingerprint(),
@@ -158,27 +161,18 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         record::mark_alone(&staging)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
-    let plan = plan::plan(
-        &project,
-        options.workspace,
-        &name,
-        ready.base,
-        &mounts,
-        &plan::repositories_of(&project)?,
-    )?;
-    let link = ns::open(Opening {
-        plan: &plan,
-        lock: lock.fd().as_fd(),
-        keep: &[ready.lock.fd().as_fd()],
-        session_dir: &staging,
-    });
+    let lowers = stack::lowers(record.base, &record.layers);
+    let repositories = plan::repositories_of(&project)?;
+    let plan = plan::plan(&project, options.workspace, &name, &lowers, &mounts, &repositories)?;
+    let keep: Vec<_> = ready.locks.iter().map(|lock| lock.fd().as_fd()).collect();
+    let link = ns::open(Opening { plan: &plan, lock: lock.fd().as_fd(), keep: &keep, session_dir: &staging });
     let link = link.or_else(|error| staging::remove(&staging).and(Err(error)))?;
     Ok(Session {
         project,
         name,
         workspace: options.workspace.to_string(),
         link,
-        locks: vec![lock, ready.lock],
+        locks: std::iter::once(lock).chain(ready.locks).collect(),
         synced: report,
         resumed,
         orphans,
@@ -189,11 +183,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
 /// Deals with what earlier sessions of this workspace left: a take-in that committed is
 /// finished, one that was cut short is taken in now, an orphan is left alone and named.
 /// The workspace's session lock is held, so none of them lives.
-pub(super) fn leftovers(
-    project: Project,
-    workspace: i64,
-    name: &str,
-) -> Result<(Project, Vec<Taken>, Vec<String>)> {
+pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Vec<Taken>, Vec<String>)> {
     let mut orphans = Vec::new();
     let mut closed = Vec::new();
     let pending = project.manifest.pending(workspace)?;
@@ -215,7 +205,7 @@ pub(super) fn leftovers(
     let place = project.close();
     if !pending.is_empty() {
         as_root_of_own_files("finish what an earlier run left", || {
-            take_in::finish_pending(&place.again()?.open()?, workspace, name)
+            take_in::finish_pending(&place.again()?.open()?, workspace)
         })?;
     }
     let mut project = place.open()?;

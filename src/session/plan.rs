@@ -30,14 +30,15 @@ pub fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// What init does, in order.
+/// What init does, in order. `lowers`: topmost first, below the project's directory in
+/// the store.
 ///
 /// `repositories`: those of the host outside of the project that are shown read-only.
 pub fn plan(
     place: &Place,
     workspace: &str,
     session: &str,
-    base: i64,
+    lowers: &[String],
     mounts: &[Mount],
     repositories: &[PathBuf],
 ) -> Result<Plan> {
@@ -45,7 +46,10 @@ pub fn plan(
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let layers = Layers {
-        lowers: vec![below_store(format!("projects/{id}/base/{base}"))?],
+        lowers: lowers
+            .iter()
+            .map(|lower| below_store(format!("projects/{id}/{lower}")))
+            .collect::<Result<_>>()?,
         data: Some(c"objects".to_owned()),
         upper: Some(below_store(format!("projects/{id}/staging/{session}/upper"))?),
         work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),

@@ -25,7 +25,10 @@ pub struct Record {
     pub workspace: i64,
     pub workspace_name: String,
     pub base: i64,
-    /// The root its base shows, in hex.
+    /// Over the base, topmost first.
+    #[serde(default)]
+    pub layers: Vec<i64>,
+    /// The root that they show, in hex.
     pub root: String,
     /// What tells its mounts from those of other rules.
     #[serde(default)]
@@ -156,6 +159,7 @@ mod tests {
             workspace: 1,
             workspace_name: "main".into(),
             base: 2,
+            layers: vec![3],
             root: root.hex(),
             rules: String::new(),
             mounts: Vec::new(),

@@ -3,9 +3,10 @@
 //! The head moves, and the lower follows by the difference alone. The head before stays
 //! in the history, so each of these can be taken back in its turn.
 
-use super::base::ready;
+use super::fork::revive;
 use super::open::leftovers;
 use super::project::Project;
+use super::stack::ready;
 use crate::cas::Digest;
 use crate::error::{Error, Kind, Result, quoted};
 use crate::manifest::diff::diff;
@@ -25,6 +26,8 @@ pub struct Rewound {
     pub changed: usize,
     /// For an undo: the head it went back to.
     pub back: Option<Head>,
+    /// The workspace had been deleted.
+    pub revived: bool,
 }
 
 /// Brings a root's state of some paths, or of all, back into a workspace.
@@ -43,7 +46,16 @@ pub fn restore(
 }
 
 /// Brings back the head before the present one; repeated, the one before that.
+///
+/// A workspace that was deleted is there again.
 pub fn undo(project: Project, workspace: &str) -> Result<(Project, Rewound)> {
+    if project.manifest.workspace(workspace)?.is_none()
+        && let Some(deleted) = project.manifest.deleted_workspace(workspace)?
+    {
+        let root = deleted.head.ok_or_else(|| Error::corrupt("a deleted workspace has no head"))?;
+        let project = revive(project, &deleted, workspace)?;
+        return Ok((project, Rewound { from: None, root, changed: 0, back: None, revived: true }));
+    }
     rewind(project, workspace, |project, now| {
         let heads = project.manifest.heads(now.id)?;
         let back = before(&heads).ok_or_else(|| {
@@ -71,7 +83,7 @@ fn rewind(
         Error::new(Kind::Busy, format!("workspace `{workspace}` has a live run"))
             .with_hint(format!("wait for it to end, or end it: vrift stop -w {workspace}"))
     })?;
-    let (project, ..) = leftovers(project, now.id, workspace)?;
+    let (project, ..) = leftovers(project, now.id)?;
     let rewound = project.manifest.transaction(|manifest| {
         let now = manifest.known_workspace(workspace)?;
         let (to, cause, back) = aim(&project, &now)?;
@@ -83,7 +95,7 @@ fn rewind(
         })?;
         let number = back.as_ref().map(Head::place);
         manifest.move_head_back(now.id, now.head.as_ref(), &to, cause, number)?;
-        Ok(Rewound { from, root: to, changed, back })
+        Ok(Rewound { from, root: to, changed, back, revived: false })
     })?;
     let (project, _) = ready(project, workspace)?;
     Ok((project, rewound))

@@ -76,7 +76,7 @@ fn bring_in(
 ) -> Result<(Project, Option<Report>)> {
     // a session that opens meanwhile does the same
     if let Some(_lock) = Lock::attempt(&project.session_lock(workspace.id), Hold::Exclusive)? {
-        (project, ..) = leftovers(project, workspace.id, &workspace.name)?;
+        (project, ..) = leftovers(project, workspace.id)?;
     }
     if !wanted.sync || workspace.name != MAIN || live(&project, workspace.id)?.is_some() {
         return Ok((project, None));

@@ -102,6 +102,11 @@ pub fn remove(staging: &Path) -> Result<()> {
     }
 }
 
+/// Removes a workspace's spare.
+pub fn remove_spare(place: &Place, workspace: i64) -> Result<()> {
+    remove(&spare(place, workspace))
+}
+
 /// The names of all sessions that have a staging directory.
 pub fn sessions(place: &Place) -> Result<Vec<String>> {
     let staging = place.staging();

@@ -5,6 +5,9 @@
 //!                                                                   │ only then
 //!                                     settle objects · fold base · remove staging · remove row
 //! ```
+//! Where the base is shared the upper becomes a layer, if what it holds is just what the
+//! head has over the session's start (rule 10); its files may be objects, which are then
+//! left as they are (rule 11).
 //!
 //! Nothing in the upper is renamed, removed, chmod-ed or stripped before the
 //! transaction has committed (rule 1). Killed before it: the next command takes the
@@ -18,16 +21,17 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use super::base::bring_to_head;
 use super::checkpoint;
 use super::mounts::stage::forget_mounts;
 use super::project::{Place, Project};
 use super::record::{self, Record};
+use super::stack::{adopt, bring_to_head, sweep};
 use super::staging;
 use crate::cas::publish::Stored;
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store};
 use crate::error::Result;
+use crate::manifest::base::Pending;
 use crate::manifest::edit::Edit;
 use crate::manifest::history::Cause;
 use crate::manifest::node::Content;
@@ -89,7 +93,7 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
     let place = project.close();
     let taken = as_root_of_own_files("take in what the session wrote", || {
         let project = place.again()?.open()?;
-        finish_pending(&project, record.workspace, &record.workspace_name)?;
+        finish_pending(&project, record.workspace)?;
         take_in_as_owner(&project, &staging, &record, trust)
     })?;
     Ok((place.open()?, taken))
@@ -154,26 +158,51 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let manifest = &project.manifest;
     let start = record.start_root()?;
     let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    let is_plain = upper.is_plain && record.mounts.is_empty() && record.made.is_empty();
     forget_mounts(&mut upper, &record.mounts, &record.made);
     let mut taken = summary(&upper, published.new_bytes);
+    let names = i64::try_from(upper.found.len()).unwrap_or(i64::MAX);
     let edits = edits(upper);
     let pending = manifest.transaction(|manifest| {
-        let (_, moved) = checkpoint::move_to(project, &token, record, edits, Cause::Run)?;
+        let (state, moved) = checkpoint::move_to(project, &token, record, edits, Cause::Run)?;
         manifest.remove_meta(&checkpoint::key(&record.session))?;
         let Some(moved) = moved else { return Ok(None) };
         taken.conflicts = moved.conflicts;
         taken.changed = moved.changed;
         taken.number = moved.number;
-        manifest.add_pending(moved.workspace, &record.session, &start, &moved.root).map(Some)
+        let layer = match trust == Trust::Closed && moved.root == state {
+            true => layer_for(project, record, (&start, &state))?,
+            false => None,
+        };
+        if let Some(layer) = layer {
+            manifest.set_layer_size(layer, names, published.twice)?;
+        }
+        let (staging, to) = (record.session.clone(), moved.root);
+        let id = manifest.add_pending(moved.workspace, &staging, (&start, &to), layer)?;
+        Ok(Some(Pending { id, staging, from: start, to, layer }))
     })?;
     // Committed: only now may staged files change.
-    published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
+    if pending.as_ref().is_none_or(|row| row.layer.is_none()) {
+        published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
+    }
     drop(token);
     match pending {
-        Some(row) => put_away(project, row, &record.workspace_name, staging)?,
+        Some(row) => put_away(project, record.workspace, &row, is_plain)?,
         None => remove::remove_tree(staging)?,
     }
     Ok(taken)
+}
+
+/// The layer that an upper is to become: where the base is shared, and what shows the
+/// workspace is what showed the session. Inside a transaction.
+fn layer_for(project: &Project, record: &Record, (under, root): (&Digest, &Digest)) -> Result<Option<i64>> {
+    let manifest = &project.manifest;
+    let now = manifest.workspace_by_id(record.workspace)?;
+    let top = record.layers.first().copied();
+    if now.base != Some(record.base) || now.layer != top || manifest.sharers(record.base)? < 2 {
+        return Ok(None);
+    }
+    manifest.add_layer((record.base, top), under, root).map(Some)
 }
 
 /// What was published while an upper was read.
@@ -182,6 +211,8 @@ struct Published {
     /// Objects that may still have a staged file's mode and xattrs.
     unsettled: Vec<Digest>,
     new_bytes: u64,
+    /// Bytes of files that are not the objects themselves.
+    twice: i64,
 }
 
 fn read_upper(store: &Store, token: &Publishing, staging: &Path, trust: Trust) -> Result<(Upper, Published)> {
@@ -190,10 +221,15 @@ fn read_upper(store: &Store, token: &Publishing, staging: &Path, trust: Trust) -
         let stored = publish(store, token, (dir, name), stat, trust)?;
         // A file with another name may be the object itself: a take-in that was killed
         // before its commit linked it and never settled it.
-        if stored.new || (stat.nlink > 1 && stored.size > 0) {
-            let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_object =
+            stored.new || stat.nlink > 1 && stored.size > 0 && store.is_object(&stored.digest, stat.ino)?;
+        let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if is_object {
             published.unsettled.push(stored.digest);
             published.new_bytes += if stored.new { stored.size } else { 0 };
+        } else {
+            let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
+            published.twice = published.twice.saturating_add(size);
         }
         Ok(Content { digest: stored.digest, size: stored.size, sparse: stored.sparse })
     };
@@ -248,23 +284,26 @@ pub(super) fn edits(upper: Upper) -> Vec<(Vec<u8>, Edit)> {
 
 /// Finishes take-ins of a workspace that have committed: the steps after the
 /// transaction, each of which may have been done already. Run as the owner of all.
-pub fn finish_pending(project: &Project, workspace: i64, name: &str) -> Result<()> {
-    let pending = project.manifest.pending(workspace)?;
-    for row in pending {
+pub fn finish_pending(project: &Project, workspace: i64) -> Result<()> {
+    for row in project.manifest.pending(workspace)? {
         let staging = project.staging().join(&row.staging);
-        if staging.symlink_metadata().is_ok() {
+        if row.layer.is_none() && staging.symlink_metadata().is_ok() {
             resettle(&project.store, &staging)?;
         }
-        put_away(project, row.id, name, &staging)?;
+        put_away(project, workspace, &row, false)?;
     }
     Ok(())
 }
 
-/// What follows a committed take-in once its objects are settled.
-fn put_away(project: &Project, row: i64, workspace: &str, staging: &Path) -> Result<()> {
+/// What follows a committed take-in once its objects are settled. `is_plain`: the upper
+/// holds nothing that was not taken in.
+fn put_away(project: &Project, workspace: i64, row: &Pending, is_plain: bool) -> Result<()> {
+    adopt(project, workspace, row, is_plain)?;
     bring_to_head(project, workspace)?;
-    remove::remove_tree(staging)?;
-    project.manifest.remove_pending(row)
+    remove::remove_tree(&project.staging().join(&row.staging))?;
+    project.manifest.remove_pending(row.id)?;
+    // what the layer made superfluous was held by the row
+    if row.layer.is_some() { sweep(project) } else { Ok(()) }
 }
 
 /// Settles every object that shares its inode with a staged file. Nothing is published:

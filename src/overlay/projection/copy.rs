@@ -1,8 +1,8 @@
 //! Real files: each a reflink or a copy of its object.
 //!
-//! For a directory of the host (`export`, `apply`), whose attributes are as recorded. An empty
-//! file has no object. On a filesystem without O_TMPFILE a file is made under a name that sync
-//! passes over (`.vrift-…`, rule 5).
+//! For a directory of the host (`export`, `apply`), and for layers, where stubs are not
+//! followed. An empty file has no object. On a filesystem without O_TMPFILE a file is made under
+//! a name that sync passes over (`.vrift-…`, rule 5).
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +27,8 @@ use crate::progress::Meter;
 pub struct Copy<'a> {
     pub store: &'a Store,
     pub meter: &'a Meter,
+    /// Who reads its attributes.
+    pub to: escape::To,
 }
 
 impl Projection for Copy<'_> {
@@ -35,7 +37,7 @@ impl Projection for Copy<'_> {
     }
 
     fn read_by(&self) -> escape::To {
-        escape::To::Host
+        self.to
     }
 
     fn make_file(&self, dir: &Dir, entry: &Entry) -> Result<Made> {

@@ -4,8 +4,9 @@
 //! everything else is the same for all: directories, symbolic links and FIFOs are
 //! real, mtimes exact to the nanosecond, attributes escaped (rule 8), hard links
 //! hard links. [`render`] makes a tree where nothing was, [`fold`] brings one from a
-//! root to another in place, [`add`] makes some paths in a directory of the host. With [`Copy`]
-//! the files are the host's own: what apply and export write is made here.
+//! root to another in place, [`render_layer`] makes what does so from above, [`add`] makes some
+//! paths in a directory of the host. With [`Copy`] the files are real: what apply and export
+//! write is made here.
 //!
 //! A name appears in a lower only when what it names is complete, and no temporary
 //! name ever does (rules 9, 12). Not synced: durability is the caller's.
@@ -13,7 +14,9 @@
 mod copy;
 mod create;
 mod fold;
+mod layer;
 mod leaf;
+mod linked;
 mod stub;
 
 use std::ffi::CString;
@@ -26,7 +29,9 @@ use serde::{Deserialize, Serialize};
 pub use copy::Copy;
 pub use create::Item;
 pub use fold::{Folded, fold};
+pub use layer::render_layer;
 pub use leaf::times;
+pub use linked::Linked;
 pub use stub::Stub;
 
 use crate::cas::digest::Digest;

@@ -115,7 +115,7 @@ impl Desk<'_> {
         projection::add(
             self.top.again()?,
             items.into_iter().map(Ok),
-            &Copy { store: self.store, meter: &Meter::default() },
+            &Copy { store: self.store, meter: &Meter::default(), to: To::Host },
         )?;
         let steps = plan.by_path();
         for swap in journal.swaps.iter_mut().filter(|swap| swap.puts) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result};
 use crate::os::remove::remove_tree;
+use crate::overlay::escape;
 use crate::overlay::projection::{self, Copy, Rendered};
 use crate::progress::Meter;
 use crate::session::project::Project;
@@ -12,7 +13,7 @@ use crate::session::project::Project;
 /// Writes a root to `dest`, which must be an empty directory or not be there. After an
 /// error a directory that was made is taken away again.
 pub fn directory(project: &Project, root: &Digest, dest: &Path, meter: &Meter) -> Result<Rendered> {
-    let copies = Copy { store: &project.store, meter };
+    let copies = Copy { store: &project.store, meter, to: escape::To::Host };
     if dest.symlink_metadata().is_ok() {
         check_empty(dest)?;
         return projection::fill(&project.manifest, root, dest, &copies)

@@ -229,6 +229,14 @@ impl Place {
         self.dir.join("base").join(format!("{base}.lock"))
     }
 
+    pub fn layer_path(&self, layer: i64) -> PathBuf {
+        self.dir.join("layers").join(layer.to_string())
+    }
+
+    pub fn layer_lock(&self, layer: i64) -> PathBuf {
+        self.dir.join("layers").join(format!("{layer}.lock"))
+    }
+
     pub fn staging(&self) -> PathBuf {
         self.dir.join("staging")
     }

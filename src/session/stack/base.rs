@@ -1,0 +1,109 @@
+//! Bases: rendered, folded, and rendered aside.
+//!
+//! A base is changed under its exclusive lock only; what it is being brought to is
+//! recorded first, so a killed change is finished by whoever comes next (rule 12).
+
+use std::path::Path;
+
+use super::{is_marked, mark, missing, sweep, unmarked};
+use crate::cas::Digest;
+use crate::error::Result;
+use crate::manifest::base::Base;
+use crate::manifest::diff::{Change, diff};
+use crate::manifest::workspace::Workspace;
+use crate::os::lock::{Hold, Lock};
+use crate::os::remove;
+use crate::overlay::projection::{self, Projection};
+use crate::session::project::Project;
+
+/// Brings the base that a workspace has alone, or that was never whole, to the head.
+/// Where a fork has come to share it, nothing is done.
+pub fn fold(project: &Project, workspace: i64, id: i64) -> Result<()> {
+    let manifest = &project.manifest;
+    let _lock = Lock::wait(&project.base_lock(id), Hold::Exclusive)?;
+    let target = manifest.transaction(|manifest| {
+        let base = manifest.base(id)?.ok_or_else(|| missing(id))?;
+        // What was begun is finished before anything newer (rule 12).
+        if let Some(target) = base.target {
+            return Ok(Some((base, target)));
+        }
+        let now = manifest.workspace_by_id(workspace)?;
+        let Some(head) = now.head.filter(|_| now.base == Some(id)) else { return Ok(None) };
+        if base.root.is_some() && manifest.sharers(id)? != 1 {
+            return Ok(None);
+        }
+        manifest.set_base_target(id, &head)?;
+        Ok(Some((base, head)))
+    })?;
+    match target {
+        Some((base, target)) => bring(project, &base, target),
+        None => Ok(()),
+    }
+}
+
+/// Finishes what was begun on a base, if it still is.
+pub fn finish_target(project: &Project, id: i64) -> Result<()> {
+    let _lock = Lock::wait(&project.base_lock(id), Hold::Exclusive)?;
+    match project.manifest.base(id)? {
+        Some(base) => base.target.map_or(Ok(()), |target| bring(project, &base, target)),
+        None => Ok(()),
+    }
+}
+
+/// Brings a base, whose exclusive lock is held, to the target that is recorded.
+fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
+    let manifest = &project.manifest;
+    let projection = projection::named(&base.projection)?;
+    let dest = project.base_path(base.id);
+    let Some(root) = base.root else {
+        let names = render(project, &dest, &target, projection.as_ref())?;
+        return manifest.base_reached(base.id, &target, Some(names));
+    };
+    let mut changes: Vec<Change> = Vec::new();
+    diff(manifest, Some(&root), Some(&target), &mut |change| {
+        changes.push(change);
+        Ok(())
+    })?;
+    let more = |change: &Change| i64::from(change.after.is_some()) - i64::from(change.before.is_some());
+    let names = base.names.map(|names| names + changes.iter().map(more).sum::<i64>());
+    projection::fold(changes, &dest, projection.as_ref())
+        .map_err(|error| error.with_hint("what was taken in is safe; the next command goes on from here"))?;
+    mark(&dest, &target)?;
+    manifest.transaction(|manifest| {
+        manifest.base_reached(base.id, &target, names)?;
+        manifest.drop_layers_over(base.id)
+    })?;
+    sweep(project)
+}
+
+/// Renders a root where nothing is, or what was cut short; returns how many names it has.
+fn render(project: &Project, dest: &Path, target: &Digest, projection: &dyn Projection) -> Result<i64> {
+    if dest.symlink_metadata().is_ok() {
+        remove::remove_tree(dest)?;
+    }
+    let made = projection::render(&project.manifest, target, dest, projection)?;
+    mark(dest, target)?;
+    Ok(i64::try_from(made.files + made.dirs).unwrap_or(i64::MAX))
+}
+
+/// Gives a workspace a base of its own that shows its head. Nothing refers to it until it
+/// is whole; cut short, it is swept away.
+pub fn render_own(project: &Project, now: &Workspace, head: Digest) -> Result<()> {
+    let manifest = &project.manifest;
+    let id = manifest.add_base(projection::STUB)?;
+    let Some(_lock) = Lock::attempt(&project.base_lock(id), Hold::Exclusive)? else { return Ok(()) };
+    if manifest.base(id)?.is_none() {
+        return Ok(()); // a sweeper that came in between took it for one cut short
+    }
+    let dest = project.base_path(id);
+    let projection = projection::named(projection::STUB)?;
+    let names = render(project, &dest, &head, projection.as_ref())?;
+    if !is_marked(&dest, &head) {
+        return Err(unmarked(&now.name));
+    }
+    manifest.transaction(|manifest| {
+        manifest.base_reached(id, &head, Some(names))?;
+        manifest.set_stack(now.id, Some(id), None)
+    })?;
+    sweep(project)
+}

@@ -1,0 +1,79 @@
+//! Taking away layers and bases that no workspace is shown by any more.
+//!
+//! Nothing new can come to refer to them: a workspace's stack is taken from another
+//! workspace's, or is new. A live session may still be shown by one: it holds the lock,
+//! and the next sweep finds it. An object that shares its inode with a file of a layer
+//! that goes becomes an object as all others are (rule 11). The row goes last.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
+
+use super::changes;
+use crate::cas::Digest;
+use crate::error::{Context, Result};
+use crate::manifest::stack::Layer;
+use crate::os::dir::{Dir, stat_fd};
+use crate::os::lock::{Hold, Lock};
+use crate::os::remove;
+use crate::session::project::Project;
+
+/// Removes what nobody needs. The caller may write all of the caller's files.
+pub fn sweep(project: &Project) -> Result<()> {
+    let manifest = &project.manifest;
+    for layer in manifest.unused_layers()? {
+        let path = project.layer_lock(layer.id);
+        let Some(_lock) = Lock::attempt(&path, Hold::Exclusive)? else { continue };
+        // one over it may live on
+        if !manifest.unused_layers()?.contains(&layer) || manifest.has_layer_over(layer.id)? {
+            continue;
+        }
+        settle(project, &layer)?;
+        remove::remove_tree(&project.layer_path(layer.id))?;
+        manifest.remove_layer(layer.id)?;
+        remove::remove_tree(&path)?;
+    }
+    for base in manifest.unused_bases()? {
+        let path = project.base_lock(base.id);
+        let Some(_lock) = Lock::attempt(&path, Hold::Exclusive)? else { continue };
+        if !manifest.unused_bases()?.contains(&base) {
+            continue;
+        }
+        remove::remove_tree(&project.base_path(base.id))?;
+        manifest.remove_base(base.id)?;
+        remove::remove_tree(&path)?;
+    }
+    Ok(())
+}
+
+/// Settles the objects whose only other names are in a layer that is about to go.
+fn settle(project: &Project, layer: &Layer) -> Result<()> {
+    let dest = project.layer_path(layer.id);
+    if dest.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let (changes, _) = changes(&project.manifest, &layer.under, &layer.root)?;
+    let mut names: HashMap<u64, (u32, u32, Digest)> = HashMap::new();
+    for change in changes {
+        let Some(content) = change.after.as_ref().and_then(|entry| entry.content()) else { continue };
+        let Some((ino, links)) = inode(&dest, &change.path)? else { continue };
+        let seen = names.entry(ino).or_insert((0, links, content.digest));
+        seen.0 += 1;
+    }
+    for (ino, (here, links, digest)) in names {
+        if links == here + 1 && project.store.is_object(&digest, ino)? {
+            project.store.settle(&digest)?;
+        }
+    }
+    Ok(())
+}
+
+/// Inode and links of a regular file of a layer.
+fn inode(dest: &Path, path: &[u8]) -> Result<Option<(u64, u32)>> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let Ok(fd) = openat2(Dir::open(dest)?, path, flags, Mode::empty(), resolve) else { return Ok(None) };
+    let stat = stat_fd(&fd).context("stat in", dest)?;
+    Ok((stat.kind == FileType::RegularFile && stat.nlink > 1).then_some((stat.ino, stat.nlink)))
+}
