@@ -12,21 +12,8 @@ use terminal::Terminal;
 
 const SIGN: &str = "(vrift:main) ";
 
-/// The environment of a test world for a command that starts vrift itself.
-fn with_world(world: &World, program: &str) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(&world.project).env_clear();
-    for (name, value) in world.vrift().get_envs() {
-        if let Some(value) = value {
-            command.env(name, value);
-        }
-    }
-    command.env("PATH", std::env::var_os("PATH").unwrap());
-    command
-}
-
 fn enter(world: &World, shell: &str) -> Command {
-    let mut command = with_world(world, env!("CARGO_BIN_EXE_vrift"));
+    let mut command = world.command_alone(env!("CARGO_BIN_EXE_vrift"));
     command.arg("enter").env("SHELL", shell);
     command
 }
@@ -117,7 +104,7 @@ fn an_interrupt_reaches_the_command_and_neither_shell_nor_vrift() {
 fn exec_is_interrupted_stopped_and_continued_from_a_shell_outside() {
     needs_sessions!();
     let world = World::new();
-    let mut outer = with_world(&world, "/bin/bash");
+    let mut outer = world.command_alone("/bin/bash");
     outer.args(["--norc", "-i"]).env("PS1", "out> ").env("SHELL", "/bin/bash");
     let mut terminal = Terminal::start(&mut outer);
     terminal.expect("out> ");
@@ -174,7 +161,7 @@ fn the_terminal_is_given_back_to_a_parent_without_job_control() {
     world.write("../home/.bashrc", "PS1='ready> '\n");
     let vrift = env!("CARGO_BIN_EXE_vrift");
     let script = format!("{vrift} enter; echo left $?; read line; echo \"read $line\"");
-    let mut outer = with_world(&world, "/bin/sh");
+    let mut outer = world.command_alone("/bin/sh");
     outer.args(["-c", &script]).env("SHELL", "/bin/bash");
     let mut terminal = Terminal::start(&mut outer);
     terminal.expect(SIGN);
@@ -349,7 +336,7 @@ fn nothing_can_be_typed_into_a_passed_terminal() {
         eprintln!("skipped: no python3");
         return;
     }
-    let mut command = with_world(&world, env!("CARGO_BIN_EXE_vrift"));
+    let mut command = world.command_alone(env!("CARGO_BIN_EXE_vrift"));
     command.args(["exec", "--", "python3", "type.py"]);
     let terminal = Terminal::start(&mut command);
     for _ in 0..3 {
@@ -397,7 +384,7 @@ fn a_shell_in_the_background_waits_for_the_foreground() {
     needs_sessions!();
     let world = World::new();
     world.write("../home/.bashrc", "PS1='ready> '\n");
-    let mut outer = with_world(&world, "/bin/bash");
+    let mut outer = world.command_alone("/bin/bash");
     outer.args(["--norc", "-i"]).env("PS1", "out> ").env("SHELL", "/bin/bash");
     let mut terminal = Terminal::start(&mut outer);
     terminal.expect("out> ");
@@ -426,7 +413,7 @@ fn a_shell_in_the_background_waits_for_the_foreground() {
 fn a_run_that_was_stopped_by_a_key_can_be_ended() {
     needs_sessions!();
     let world = World::new();
-    let mut outer = with_world(&world, "/bin/bash");
+    let mut outer = world.command_alone("/bin/bash");
     outer.args(["--norc", "-i"]).env("PS1", "out> ");
     let mut terminal = Terminal::start(&mut outer);
     terminal.expect("out> ");

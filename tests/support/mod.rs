@@ -62,6 +62,19 @@ impl World {
         command
     }
 
+    /// The same with nothing else of this process's environment but PATH.
+    pub fn command_alone(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.project).env_clear();
+        for (name, value) in self.vrift().get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command
+    }
+
     /// Runs a verb with arguments.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         Ran(self.vrift().args(args).output().unwrap())
