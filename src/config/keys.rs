@@ -27,6 +27,7 @@ pub enum Value {
 pub const STORE: &str = "store";
 pub const HISTORY_BYTES: &str = "history.bytes";
 pub const CHECKPOINT: &str = "history.checkpoint";
+pub const MTIME: &str = "sync.mtime";
 pub const BIND: &str = "paths.bind";
 
 const fn list(name: &'static str, about: &'static str) -> Key {
@@ -52,6 +53,12 @@ pub const KEYS: &[Key] = &[
     list("paths.live", "the host's directory itself: writes go there at once"),
     list("paths.scratch", "an empty directory that ends with the session"),
     list("paths.hide", "covered, and never taken in"),
+    Key {
+        name: MTIME,
+        kind: Kind::Text,
+        in_project: true,
+        about: "\"exact\", or \"content\": a file of the host with the workspace's content keeps the workspace's mtime",
+    },
     list(BIND, "SRC:DST[:ro]: an outside directory shown at DST in the project"),
 ];
 

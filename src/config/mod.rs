@@ -61,6 +61,8 @@ pub struct Config {
     pub binds: Vec<Bind>,
     /// `own` directories that start empty.
     pub cold: Vec<Vec<u8>>,
+    /// A file that comes in with the content that the workspace has keeps its mtime.
+    pub our_mtimes: bool,
     /// Repositories that `.git` files name are not made read-only.
     pub git_shared: bool,
 }
@@ -86,6 +88,14 @@ impl Config {
         config.settings.extend(layer::of_flags(flags)?);
         config.rules = Rules::of(&config.settings)?;
         config.binds = bind::of(&config.settings)?;
+        config.our_mtimes = match config.text(keys::MTIME) {
+            None | Some("exact") => false,
+            Some("content") => true,
+            Some(other) => {
+                return Err(Error::failure(format!("`{}` cannot be {other:?}", keys::MTIME))
+                    .with_hint("it is \"exact\" (a touched file is built again) or \"content\""));
+            }
+        };
         Ok(config)
     }
 

@@ -41,7 +41,8 @@ pub fn path_of(manifest: &Manifest) -> Result<Option<PathBuf>> {
     Ok(manifest.meta("path")?.map(|path| std::ffi::OsString::from_vec(path).into()))
 }
 
-/// Refuses a directory that is not the one that was registered at this path.
+/// Refuses a directory that is not the one that was registered at this path. A fresh clone
+/// of the same repository takes its place.
 pub fn check(manifest: &Manifest, root: &Path, known: &Path) -> Result<()> {
     if known != root {
         let message = format!("two paths have one name in the store: {}", quoted(known.as_os_str()));
@@ -51,6 +52,9 @@ pub fn check(manifest: &Manifest, root: &Path, known: &Path) -> Result<()> {
     // The device's number may change at boot; the directory's inode does not.
     if same_number(manifest, "inode", root.metadata().context("stat", root)?.ino())? {
         return Ok(());
+    }
+    if fits(manifest, root)? {
+        return record(manifest, root, |_| Ok(()));
     }
     let (shown, root) = (quoted(root.as_os_str()), shell_word(root));
     Err(Error::failure(format!(

@@ -206,7 +206,7 @@ fn take_over(
         base => base,
     };
     let git = Git { store: &project.store, keeps: Side::Ours };
-    let how = How { winner: Side::Theirs, text, git: Some(git), our_mtimes: false };
+    let how = How { winner: Side::Theirs, text, git: Some(git), our_mtimes: project.config.our_mtimes };
     let merged = merge(manifest, base.as_ref(), &head, &assembled.root, &how)?;
     for conflict in &merged.conflicts {
         manifest.add_conflict(workspace.id, "host", conflict)?;
