@@ -1,4 +1,4 @@
-//! Every test that docs/guarantees.md names is there.
+//! Every test that docs/guarantees.md and docs/rfc-0047.md name is there.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,20 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The table's rows as (promise, names of its tests).
-fn promises() -> Vec<(String, Vec<String>)> {
-    let text = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
-    let rows = text.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-    rows.take_while(|line| line.starts_with('|'))
-        .map(|line| {
-            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-            let [promise, mechanism, tests] = cells[..] else { panic!("not three cells: {line}") };
-            assert!(!promise.is_empty() && !mechanism.is_empty(), "an empty cell: {line}");
-            (promise.to_string(), tests.split('`').skip(1).step_by(2).map(str::to_string).collect())
-        })
-        .collect()
+/// The rows of a document's tables that have so many cells, as (first cell, the tests that
+/// the last one names).
+fn rows(document: &str, cells: usize) -> Vec<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let tables = text.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---"));
+    let split = tables.map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    // the first row is the head
+    let rows = split.filter(|row| row.len() == cells).skip(1);
+    rows.map(|row| {
+        assert!(row.iter().all(|cell| !cell.is_empty()), "an empty cell: {row:?}");
+        let tests = row[cells - 1].split('`').skip(1).step_by(2);
+        (row[0].to_string(), tests.map(str::to_string).collect())
+    })
+    .collect()
 }
 
 /// The files in which a test of this name may be, and its function's name.
@@ -44,12 +46,11 @@ fn is_a_test(text: &str, name: &str) -> bool {
     })
 }
 
-#[test]
-fn every_promise_has_a_test_that_exists() {
-    let promises = promises();
-    assert!(promises.len() > 20, "the table was not found or is nearly empty: {} rows", promises.len());
+fn every_test_exists(document: &str, cells: usize) {
+    let rows = rows(document, cells);
+    assert!(rows.len() > 20, "the table was not found or is nearly empty: {} rows", rows.len());
     let mut missing = Vec::new();
-    for (promise, tests) in promises {
+    for (promise, tests) in rows {
         assert!(!tests.is_empty(), "no test: {promise}");
         for test in tests {
             let (files, name) = places(&test);
@@ -59,5 +60,42 @@ fn every_promise_has_a_test_that_exists() {
             }
         }
     }
-    assert!(missing.is_empty(), "docs/guarantees.md names tests that do not exist: {missing:#?}");
+    assert!(missing.is_empty(), "{document} names tests that do not exist: {missing:#?}");
+}
+
+#[test]
+fn every_promise_has_a_test_that_exists() {
+    every_test_exists("docs/guarantees.md", 3);
+}
+
+#[test]
+fn every_call_has_a_test_that_exists() {
+    every_test_exists("docs/rfc-0047.md", 4);
+    let calls = rows("docs/rfc-0047.md", 4).into_iter().map(|(calls, _)| calls).collect::<String>();
+    for call in [
+        "open",
+        "stat",
+        "read",
+        "pread",
+        "write",
+        "lseek",
+        "mmap",
+        "munmap",
+        "dup",
+        "fcntl",
+        "sendfile",
+        "copy_file_range",
+        "rename",
+        "unlink",
+        "link",
+        "flock",
+        "readdir",
+        "fsync",
+        "execve",
+        "utimensat",
+        "ftruncate",
+        "fallocate",
+    ] {
+        assert!(calls.contains(&format!("`{call}")), "{call} is not in the audit");
+    }
 }

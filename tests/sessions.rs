@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Stdio};
@@ -68,24 +69,73 @@ fn the_opener_may_leave_before_a_joiner_does() {
     assert_eq!(world.sh("cat joiner").ok(), "opener\n");
 }
 
+/// How many heads of the workspace are of take-ins.
+fn heads(world: &World) -> usize {
+    world.run(["log", "--heads"]).ok().lines().filter(|line| line.ends_with(" run")).count()
+}
+
 #[test]
-fn sixteen_runs_at_once_lose_nothing() {
+fn sixteen_runs_at_once_lose_nothing_and_are_taken_in_once() {
     needs_sessions!();
+    let slow = std::env::var_os("VRIFT_SLOW").is_some_and(|value| value == "1");
     let world = World::new();
     world.exec(["true"]).ok();
-    for round in 0..3 {
+    let there = world.path().join("there");
+    for round in 0..if slow { 20 } else { 3 } {
+        std::fs::create_dir(&there).unwrap();
+        let before = heads(&world);
+        let takers = std::sync::atomic::AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for run in 0..16 {
-                let world = &world;
+                let (world, there, takers) = (&world, there.display(), &takers);
                 scope.spawn(move || {
-                    let script = format!("for i in 1 2 3 4 5; do echo {run} > r{round}-{run}-$i; done");
-                    world.sh(&script).ok();
+                    // All are in the session before one may leave it.
+                    let script = format!(
+                        "touch {there}/{run}; until [ $(ls {there} | wc -l) = 16 ]; do sleep 0.02; done; \
+                         mkdir -p d{round}; i=0; while [ $i -lt 200 ]; do echo {run}-$i > d{round}/{run}-$i; i=$((i + 1)); done"
+                    );
+                    let ran = world.sh(&script);
+                    if ran.stderr().contains("files written") {
+                        takers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                    ran.ok();
                 });
             }
         });
-        assert_eq!(world.sh("ls | wc -l").ok(), format!("{}\n", (round + 1) * 80));
+        std::fs::remove_dir_all(&there).unwrap();
+        assert_eq!(takers.into_inner(), 1, "round {round}");
+        assert_eq!(heads(&world), before + 1, "round {round}");
+        let all = format!("ls d{round} | wc -l; cat d{round}/* | sort -u | wc -l");
+        assert_eq!(world.sh(&all).ok(), "3200\n3200\n");
     }
     assert!(world.staging().is_empty());
+}
+
+#[test]
+fn runs_join_and_leave_in_any_order_and_the_last_one_takes_in() {
+    needs_sessions!();
+    let world = World::new();
+    world.exec(["true"]).ok();
+    let mut random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    eprintln!("seed {random}");
+    for round in 0..3 {
+        let before = heads(&world);
+        let (mut live, mut begun) = (Vec::new(), 0);
+        while begun < 6 || !live.is_empty() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let choice = (random >> 33) as usize;
+            if begun < 6 && (live.is_empty() || choice % 2 == 0) {
+                live.push(start(&world, &format!("echo {begun} > r{round}-{begun}")));
+                begun += 1;
+            } else if begun == 6 || live.len() > 1 {
+                // The others go on, and this one does not wait for them.
+                let said = finish(live.remove(choice / 2 % live.len()));
+                assert_eq!(said.contains("6 files written"), live.is_empty(), "{said}");
+            }
+        }
+        assert_eq!(heads(&world), before + 1);
+        assert_eq!(world.sh(&format!("cat r{round}-*")).ok(), "0\n1\n2\n3\n4\n5\n");
+    }
 }
 
 #[test]
@@ -198,7 +248,7 @@ fn the_store_and_the_capabilities_are_gone_inside() {
     world.write("a", "x");
     world.exec(["true"]).ok();
     let store = world.store.display();
-    assert_eq!(world.sh(&format!("ls {store}")).ok(), "inside.json\n");
+    assert_eq!(world.sh(&format!("ls {store}")).ok(), "inside.json\nrequests\n");
     assert_ne!(world.sh(&format!("umount {store} || umount -l {store}")).code(), 0);
     assert_ne!(world.sh(&format!("touch {store}/x")).code(), 0);
     assert_ne!(world.sh(&format!("cat /proc/1/root{store}/format.json")).code(), 0);
