@@ -76,6 +76,9 @@ _vrift() {
             vrift,recover)
                 cmd="vrift__subcmd__recover"
                 ;;
+            vrift,resolve)
+                cmd="vrift__subcmd__resolve"
+                ;;
             vrift,restore)
                 cmd="vrift__subcmd__restore"
                 ;;
@@ -149,7 +152,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply commit log snapshot restore undo export bundle fork merge workspace try runs stop recover gc project config allow doctor completions man answer checkpoint"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover gc project config allow doctor completions man answer checkpoint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -527,7 +530,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__diff)
-            opts="-w -p -C -q -v -h --workspace --name-status --stat --patch --exit-code --json --store --config --color --quiet --verbose --help"
+            opts="-w -p -C -q -v -h --workspace --conflict --name-status --stat --patch --exit-code --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -538,6 +541,10 @@ _vrift() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --conflict)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -595,7 +602,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -653,7 +660,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1088,6 +1095,40 @@ _vrift() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vrift__subcmd__resolve)
+            opts="-w -C -q -v -h --theirs --host --ours --workspace --merge --edit --view --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vrift__subcmd__restore)
             opts="-w -C -q -v -h --workspace --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1445,7 +1486,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__try)
-            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --status-fd --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

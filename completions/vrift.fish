@@ -40,6 +40,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "sync" -d 'Take the host
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what the workspace has that the host directory has not'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "diff" -d 'Show what differs between two states'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "apply" -d 'Write the workspace\'s changes to the host directory'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "resolve" -d 'Decide conflicts: which version of a path the workspace has from now on'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "commit" -d 'Seal the workspace\'s state as a snapshot that survives a power cut'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "log" -d 'Show the workspace\'s line of snapshots, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "snapshot" -d 'List, show or delete snapshots'
@@ -80,6 +81,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -l no-sync -d 'Do not
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard -d 'Throw away what is written'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l apply -d 'When the exit status is 0, write what this run changed, and only that, to the host directory'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s v -l verbose -d 'Say more'
@@ -101,6 +103,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -l no-sync -d 'Do not 
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard -d 'Throw away what is written'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l apply -d 'When the exit status is 0, write what this run changed, and only that, to the host directory'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s v -l verbose -d 'Say more'
@@ -130,6 +133,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand status" -s q -l quiet -d 'Sa
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -s w -l workspace -d 'The workspace' -r
+complete -c vrift -n "__fish_vrift_using_subcommand diff" -l conflict -d 'Show the versions of a conflict: from the host\'s to the workspace\'s' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand diff" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
@@ -163,6 +167,21 @@ complete -c vrift -n "__fish_vrift_using_subcommand apply" -l json -d 'Print JSO
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -s w -d 'Whose conflicts' -r
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l host -l theirs -d 'Take the host\'s version; against another workspace, that one\'s'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l workspace -l ours -d 'Take the workspace\'s version'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l merge -d 'Merge both by lines; where they changed the same lines the conflict stays'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l edit -d 'Merge both in $VISUAL or $EDITOR, with conflict markers where they changed the same lines'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -l view -d 'Take what is in the view now, as a run has left it'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand resolve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s m -l message -d 'What it is' -r
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s w -l workspace -d 'The workspace to seal' -r
 complete -c vrift -n "__fish_vrift_using_subcommand commit" -s C -d 'Go to this directory first, then look for the project' -r -F
@@ -402,6 +421,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand try" -l no-sync -d 'Do not t
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard -d 'Throw away what is written'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l apply -d 'When the exit status is 0, write what this run changed, and only that, to the host directory'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -s v -l verbose -d 'Say more'

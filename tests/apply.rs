@@ -438,3 +438,83 @@ fn two_applies_at_once_write_once() {
     assert_eq!(by_path(&tree(&world.project)), new);
     clean(&world);
 }
+
+#[test]
+fn a_run_applies_its_own_changes_and_only_on_success() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "1\n");
+    world.sh("echo earlier > b; echo earlier > c").ok();
+    let apply = |script: &str| world.run(["exec", "--apply", "sh", "-c", script]);
+    apply("echo 2 > a; mkdir d; echo n > d/n").ok();
+    assert_eq!(
+        (world.read("a"), world.read("b"), world.read("d/n")),
+        ("2\n".into(), "1\n".into(), "n\n".into())
+    );
+    assert!(!world.project.join("c").exists());
+    // a failure writes nothing, but is kept
+    let failed = apply("echo 3 > a; exit 3");
+    assert_eq!(failed.code(), 3);
+    assert_eq!(world.read("a"), "2\n");
+    assert_eq!(world.exec(["cat", "a"]).ok(), "3\n");
+    // what is in the way stops all of it, and the status says so
+    let before = listing(&world.project);
+    let error = apply("echo 4 > b; echo 4 > new").fails(125);
+    assert!(error.contains("nothing was written") && error.contains("`b`"), "{error}");
+    assert_eq!(listing(&world.project), before);
+    assert_eq!(world.exec(["cat", "b", "new"]).ok(), "4\n4\n");
+    // nothing written is fine
+    apply("true").ok();
+    world.run(["apply"]).ok();
+    clean(&world);
+}
+
+#[test]
+fn a_run_that_applies_is_alone() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "1");
+    let flag = world.path().join("go");
+    let script =
+        format!("echo 2 > a; : > {0}.ready; while [ ! -e {0} ]; do sleep 0.01; done", flag.display());
+    let mut live = world.vrift().args(["exec", "--apply", "sh", "-c", &script]).spawn().unwrap();
+    while !world.path().join("go.ready").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let error = world.exec(["true"]).fails(125);
+    assert!(error.contains("what it writes is applied, so nobody can join it"), "{error}");
+    // a checkpoint in between takes nothing away from what it wrote
+    world.run(["commit", "mid"]).ok();
+    std::fs::write(&flag, "").unwrap();
+    assert!(live.wait().unwrap().success());
+    assert_eq!(world.read("a"), "2\n");
+    clean(&world);
+}
+
+#[test]
+fn a_full_disk_takes_all_back() {
+    needs_sessions!();
+    let world = World::new();
+    // a disk of its own for the project; mounted where everything below is private
+    let script = format!(
+        "mount -t tmpfs -o size=2m none '{project}' && mkdir '{project}/.git' && echo old > '{project}/a' && cd '{project}' && \
+         '{vrift}' exec sh -c 'echo new > a; head -c 3000000 /dev/urandom > big' && \
+         if '{vrift}' apply; then exit 9; fi; \
+         cat a; ls; df --output=used . | tail -1",
+        project = world.project.display(),
+        vrift = env!("CARGO_BIN_EXE_vrift"),
+    );
+    let map = if rustix::process::geteuid().is_root() { vec!["-m"] } else { vec!["-rm"] };
+    let ran = world.command("unshare").args(map).args(["sh", "-c", &script]).output().unwrap();
+    let ran = Ran(ran);
+    if ran.stderr().contains("unshare:") || ran.stderr().contains("mount:") {
+        assert!(std::env::var_os("VRIFT_MUST_WORK").is_none_or(|value| value != "1"), "{}", ran.stderr());
+        eprintln!("skipped: {}", ran.stderr());
+        return;
+    }
+    let error = ran.stderr();
+    assert!(error.contains("No space left on device") && error.contains("nothing was changed"), "{error}");
+    let out = ran.ok();
+    assert!(out.starts_with("old\na\n"), "{out}");
+}

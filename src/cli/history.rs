@@ -31,6 +31,10 @@ pub struct Diff {
     /// The workspace.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,
+    /// Show the versions of a conflict: from the host's to the workspace's.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["a", "b"])]
+    #[serde(with = "crate::paths::as_bytes")]
+    pub conflict: Vec<PathBuf>,
     /// One line a path.
     #[arg(long, group = "form")]
     pub name_status: bool,

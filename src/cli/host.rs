@@ -1,8 +1,8 @@
-//! What brings the workspace and the host together again: `apply`.
+//! What brings the workspace and the host together again: `apply` and `resolve`.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::Json;
 
@@ -53,4 +53,35 @@ pub enum OnConflict {
     Overwrite,
     /// Leave the host's version and write the workspace's beside it, as PATH.WORKSPACE.
     Both,
+}
+
+/// Decide conflicts: which version of a path the workspace has from now on.
+///
+/// A conflict is a path that two sides changed and that does not merge. Until it is resolved one version
+/// is in the view and the other is kept; `vrift status` lists conflicts and `vrift diff --conflict PATH` shows both
+/// versions. The state before stays in the history: `vrift undo` brings it, and the conflict, back.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("choice").required(true))]
+pub struct Resolve {
+    /// Only conflicts at or below these paths.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Whose conflicts.
+    #[arg(short = 'w', value_name = "NAME", default_value = "main")]
+    pub of: String,
+    /// Take the host's version; against another workspace, that one's.
+    #[arg(long, group = "choice", visible_alias = "theirs")]
+    pub host: bool,
+    /// Take the workspace's version.
+    #[arg(long, group = "choice", visible_alias = "ours")]
+    pub workspace: bool,
+    /// Merge both by lines; where they changed the same lines the conflict stays.
+    #[arg(long, group = "choice")]
+    pub merge: bool,
+    /// Merge both in $VISUAL or $EDITOR, with conflict markers where they changed the same lines.
+    #[arg(long, group = "choice")]
+    pub edit: bool,
+    /// Take what is in the view now, as a run has left it.
+    #[arg(long, group = "choice")]
+    pub view: bool,
 }

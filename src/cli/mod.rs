@@ -82,6 +82,7 @@ pub enum Verb {
     Status(Status),
     Diff(Diff),
     Apply(Apply),
+    Resolve(Resolve),
     Commit(Commit),
     Log(Log),
     Snapshot(Snapshot),

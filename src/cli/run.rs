@@ -83,6 +83,13 @@ pub struct Run {
     /// Throw away what is written unless the exit status is 0; else as --discard.
     #[arg(long)]
     pub discard_on_failure: bool,
+    /// When the exit status is 0, write what this run changed, and only that, to the host directory.
+    ///
+    /// As `vrift apply` does it, all or nothing; 125 when it cannot be done. What earlier runs changed is not
+    /// written, and where it is in the way nothing is. Not where another run of the workspace is live, for what
+    /// both write could not be told apart; and while this one is live, no other can join it.
+    #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "from"])]
+    pub apply: bool,
     /// Write what happens as lines of JSON to this descriptor.
     ///
     /// Each line is an object with a member `event`; other members, and other events,
@@ -92,9 +99,9 @@ pub struct Run {
     /// `opened` (`workspace`, `session`, `init`: the pid of its first process) or `joined` (the same);
     /// `started` (`pid`); `exit` (`status`: as a shell has it, `signal`: a number or null);
     /// `taken-in` (`written`, `deleted`, `new_bytes`, `conflicts`, `changed`), or `discarded`,
-    /// or `left` when other runs of the session go on;
+    /// or `left` when other runs of the session go on; with --apply then `applied` (`written`);
     /// at any time `warning` (`message`). Without `exit` the command was not started;
-    /// without one of the last three, vrift failed or was killed.
+    /// without one of `taken-in`, `discarded` and `left`, vrift failed or was killed.
     #[arg(long, value_name = "N")]
     pub status_fd: Option<i32>,
     /// Print what would be done to set the run up, and do nothing.

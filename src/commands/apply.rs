@@ -8,8 +8,7 @@ use super::printer::{Printer, counted};
 use super::{Status, diff, patch};
 use crate::cli::{self, Global};
 use crate::error::{Error, Result};
-use crate::manifest::compare::{Item, Mark};
-use crate::manifest::node::Entry;
+use crate::manifest::compare::{Differs, Item};
 use crate::session::apply::{self, Act, Clash, OnConflict, Plan, Step, Wanted, risk};
 use crate::session::project::Project;
 use crate::session::sync::shown;
@@ -150,33 +149,14 @@ pub fn items(plan: &Plan) -> Vec<Item> {
 }
 
 fn item(step: &Step) -> Option<Item> {
-    let is_dir = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::is_dir);
-    let mark = match (step.act, &step.theirs, &step.result) {
-        (Act::Nothing, ..) => return None,
-        (Act::Dress, Some(theirs), Some(result))
-            if theirs.is_dir() && theirs.meta.mode == result.meta.mode =>
-        {
-            // names that came or went have moved its mtime: they say so themselves
-            return (theirs.meta.xattrs != result.meta.xattrs).then(|| made(step, Mark::Metadata));
-        }
-        (Act::Dress, ..) => Mark::Metadata,
-        (_, None, Some(_)) => Mark::Added,
-        (_, Some(_), None) => Mark::Deleted,
-        (..) if is_dir(&step.theirs) != is_dir(&step.result) => Mark::Retyped,
-        (_, Some(theirs), Some(result)) if theirs.kind == result.kind => Mark::Metadata,
-        (_, Some(theirs), Some(result))
-            if std::mem::discriminant(&theirs.kind) != std::mem::discriminant(&result.kind) =>
-        {
-            Mark::Retyped
-        }
-        _ => Mark::Modified,
-    };
-    Some(made(step, mark))
-}
-
-fn made(step: &Step, mark: Mark) -> Item {
-    let (before, after) = (step.theirs.clone(), step.result.clone());
-    Item { mark, path: step.path.clone(), from: None, before, after, below: 0 }
+    let item = Item::of(step.path.clone(), step.theirs.clone(), step.result.clone());
+    let Differs { mode, xattrs, .. } = item.differs();
+    match step.act {
+        Act::Nothing => None,
+        // names that came or went have moved its mtime: they say so themselves
+        Act::Dress if item.is_dir() && !mode && !xattrs => None,
+        _ => Some(item),
+    }
 }
 
 fn json_of(plan: &Plan) -> Value {

@@ -1,5 +1,7 @@
 //! `vrift diff`: what differs between two states.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::Status;
@@ -15,6 +17,7 @@ use crate::manifest::roots::resolve;
 use crate::session::checkpoint::{LIVE, known_live_root};
 use crate::session::mounts;
 use crate::session::project::Project;
+use crate::session::resolve::conflicts;
 use crate::session::sync::explain::explain;
 
 pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Status> {
@@ -30,7 +33,10 @@ pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Statu
         true => known_live_root(project, &args.workspace).map(|(project, root)| (project, Some(root)))?,
         false => (project, None),
     };
-    let mut items = items(&project, args, after, live)?;
+    let mut items = match args.conflict.is_empty() {
+        true => items(&project, args, after, live)?,
+        false => in_conflict(&project, args, &here)?,
+    };
     let at = |path: &[u8], above: &[u8]| above.is_empty() || path == above || mounts::is_below(path, above);
     items.retain(|item| inner.is_empty() || inner.iter().any(|above| at(&item.path, above)));
     if args.json.json {
@@ -70,6 +76,18 @@ fn items(project: &Project, args: &cli::Diff, after: &str, live: Option<Digest>)
     let whole =
         |path: &[u8]| with_host && explain(&project.root, &project.config, path, true).class == Class::Own;
     compare(manifest, before.as_ref(), after.as_ref(), &skip, &whole)
+}
+
+/// Each conflict, from the host's version to the workspace's.
+fn in_conflict(project: &Project, args: &cli::Diff, here: &Path) -> Result<Vec<Item>> {
+    let paths = args.conflict.iter().map(|path| super::relative_to(&project.root, &here.join(path)));
+    let paths = paths.collect::<Result<Vec<_>>>()?;
+    let now = project.manifest.known_workspace(&args.workspace)?;
+    let open = conflicts(&project.manifest, now.id, &paths)?;
+    Ok(open
+        .into_iter()
+        .map(|open| Item::of(open.path.clone(), open.host().cloned(), open.workspace().cloned()))
+        .collect())
 }
 
 /// One line a path, as `--name-status` and `status` have it.

@@ -29,6 +29,7 @@ pub mod printer;
 pub mod project;
 pub mod recover;
 pub mod remote;
+pub mod resolve;
 pub mod restore;
 pub mod run;
 pub mod runs;
@@ -87,6 +88,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
         Some(Verb::Diff(diff)) => diff::run(&cli.global, &diff, printer),
         Some(Verb::Apply(args)) => apply::run(&cli.global, &args, printer),
+        Some(Verb::Resolve(args)) => resolve::run(&cli.global, &args, printer),
         Some(Verb::Commit(commit)) => commit::run(&cli.global, &commit, printer),
         Some(Verb::Log(log)) => log::run(&cli.global, &log, printer),
         Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),

@@ -10,14 +10,16 @@ use serde_json::json;
 use super::events::Events;
 use super::printer::{Printer, counted, size};
 use super::{Find, Status, attend, bar, place};
+use crate::cas::Digest;
 use crate::cli;
 use crate::error::{Result, quoted};
 use crate::manifest::run::Run;
 use crate::ns::{self, Command, Desk, Exit};
+use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::leave::{Departure, Leaving, leave, record_run};
 use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
-use crate::session::record::now_ms;
+use crate::session::record::{Alone, now_ms};
 use crate::session::take_in::Taken;
 use crate::session::{environment, git, plan, stack, sync, workspaces};
 
@@ -89,7 +91,11 @@ pub fn run_in(
     let (project, place) = place::find(project, wanted, trial, &events, printer)?;
     let always = wanted.discard || (place.is_throw_away && !trial);
     let session = bar::with(printer, "taking in", |meter| {
-        let alone = always || wanted.discard_on_failure;
+        let alone = match (always || wanted.discard_on_failure, wanted.apply) {
+            (true, _) => Some(Alone::Discard),
+            (false, true) => Some(Alone::Apply),
+            (false, false) => None,
+        };
         let options = Options { workspace: &place.workspace, sync: !wanted.no_sync, alone, meter };
         open(project, &options, &|text| events.say(text))
     })?;
@@ -119,19 +125,47 @@ pub fn run_in(
     let succeeded = matches!(ran, Ok(Exit::Code(0)));
     let discard = always || (wanted.discard_on_failure && !succeeded);
     let departure = leave(session, Leaving { wait: wanted.wait, discard }, desk.as_mut())?;
-    report(&departure, &run.workspace, &events);
+    report(&departure, &run.workspace, wanted.apply && succeeded, &events);
     if discard && departure.discarded.is_none() {
         events.warn("other runs take part in the session: what was written is not discarded");
     }
     run.status = ran?.status();
     let head = departure.taken.as_ref().and_then(|taken| taken.number);
     record_run(&departure.project, &run, head)?;
+    if wanted.apply && succeeded {
+        apply_own(&departure, &run.workspace, printer, &events)?;
+    }
     let mut project = departure.project;
     if place.is_throw_away && !trial {
         project = workspaces::delete(project, &place.workspace, false)?;
     }
     let status = u8::try_from(run.status).unwrap_or(u8::MAX);
     Ok(Ended { project, workspace: place.workspace, status })
+}
+
+/// Writes what the run changed to the host.
+fn apply_own(departure: &Departure, workspace: &str, printer: &Printer, events: &Events<'_>) -> Result<()> {
+    let span = departure.taken.as_ref().and_then(|taken| taken.span);
+    let mut written = 0;
+    if let Some((before, after)) = span {
+        let between = Some((Digest::from_bytes(before), Digest::from_bytes(after)));
+        let wanted = Wanted { workspace, between, ..Wanted::default() };
+        let plan = session_apply::apply(&departure.project, &wanted)?;
+        super::apply::refuse(&plan).map_err(|error| {
+            error.with_hint("what the run wrote is in the workspace: vrift apply --dry-run, vrift sync")
+        })?;
+        super::apply::name_first(&plan, printer);
+        written = super::apply::items(&plan).len();
+        if written > 0 {
+            events.say(&format!(
+                "{} written to {}",
+                counted(written, "path"),
+                departure.project.root.display()
+            ));
+        }
+    }
+    events.send("applied", json!({ "written": written }));
+    Ok(())
 }
 
 /// `--cold` means something before the workspace's first take-in only.
@@ -191,6 +225,7 @@ fn announce(session: &Session, events: &Events<'_>) {
     for taken in &session.resumed {
         events.say(&format!("taken in what an interrupted run had left: {}", summary(taken)));
     }
+    open_conflicts(session, events);
     if let Some(report) = &session.synced {
         announce_sync(report, events);
     }
@@ -216,7 +251,28 @@ pub fn announce_sync(report: &sync::Report, events: &Events<'_>) {
     }
 }
 
-fn report(departure: &Departure, workspace: &str, events: &Events<'_>) {
+/// Said each time, until they are resolved.
+fn open_conflicts(session: &Session, events: &Events<'_>) {
+    let manifest = &session.project.manifest;
+    let known = manifest.known_workspace(&session.workspace).and_then(|now| {
+        match manifest.conflict_count(now.id)? {
+            0 => Ok(Vec::new()),
+            _ => manifest.conflicts(now.id),
+        }
+    });
+    let open = known.unwrap_or_default(); // a manifest that cannot be read has been said
+    if open.is_empty() {
+        return;
+    }
+    let mut names: Vec<String> = open.iter().take(5).map(|open| sync::shown(&open.path)).collect();
+    if open.len() > names.len() {
+        names.push(format!("{} more", open.len() - names.len()));
+    }
+    let count = counted(open.len(), "open conflict");
+    events.warn(&format!("{count}: {}: vrift diff --conflict PATH, vrift resolve", names.join(", ")));
+}
+
+fn report(departure: &Departure, workspace: &str, applies: bool, events: &Events<'_>) {
     if !departure.ended.is_empty() {
         events.say(&format!("ended what was left running: {}", departure.ended.join(", ")));
     }
@@ -246,8 +302,10 @@ fn report(departure: &Departure, workspace: &str, events: &Events<'_>) {
         ));
     }
     if taken.changed {
+        let rest =
+            if applies { "" } else { "; the directory itself is unchanged: vrift diff · vrift apply" };
         events.say(&format!(
-            "{} {} workspace {workspace}; the directory itself is unchanged: vrift status",
+            "{} {} workspace {workspace}{rest}",
             summary(taken),
             if taken.written > 0 { "to" } else { "in" }
         ));

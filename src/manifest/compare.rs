@@ -73,6 +73,23 @@ impl Mark {
 }
 
 impl Item {
+    /// What became of one path by itself.
+    pub fn of(path: Vec<u8>, before: Option<Entry>, after: Option<Entry>) -> Self {
+        let mark =
+            match (&before, &after) {
+                (None, _) => Mark::Added,
+                (_, None) => Mark::Deleted,
+                (Some(old), Some(new)) if old.kind == new.kind => Mark::Metadata,
+                (Some(old), Some(new))
+                    if std::mem::discriminant(&old.kind) == std::mem::discriminant(&new.kind) =>
+                {
+                    if old.is_dir() { Mark::Metadata } else { Mark::Modified }
+                }
+                _ => Mark::Retyped,
+            };
+        Self { mark, path, from: None, before, after, below: 0 }
+    }
+
     /// Either side is a directory.
     pub fn is_dir(&self) -> bool {
         [&self.before, &self.after].into_iter().flatten().any(Entry::is_dir)

@@ -1,7 +1,7 @@
 //! Paths that both sides changed. The view shows one version; the other is kept here
 //! until the conflict is resolved.
 
-use super::db::{Manifest, digest_at, maybe_digest_at, now};
+use super::db::{Manifest, maybe_digest_at, now};
 use super::encode;
 use super::merge::Conflict;
 use super::node::Entry;
@@ -15,14 +15,31 @@ pub struct Open {
     pub path: Vec<u8>,
     /// Who the other side is: `host`, or a workspace.
     pub against: String,
+    /// What both sides had before; `None`: nothing.
+    pub base: Option<Entry>,
     /// The workspace's version; `None`: it deleted the path.
     pub ours: Option<Entry>,
     /// The other side's.
     pub theirs: Option<Entry>,
 }
 
-/// Path, the other side's name, and both versions' trees.
-type Row = (Vec<u8>, String, (Digest, Option<Digest>));
+/// Path, the other side's name, and the trees of the versions.
+type Row = (Vec<u8>, String, [Option<Digest>; 3]);
+
+/// What a session wrote while the head moved is a conflict against it.
+pub const SESSION: &str = "session";
+
+impl Open {
+    /// The workspace's version. Against a session that is what the session wrote.
+    pub fn workspace(&self) -> Option<&Entry> {
+        if self.against == SESSION { self.theirs.as_ref() } else { self.ours.as_ref() }
+    }
+
+    /// The host's version, or the other workspace's.
+    pub fn host(&self) -> Option<&Entry> {
+        if self.against == SESSION { self.ours.as_ref() } else { self.theirs.as_ref() }
+    }
+}
 
 impl Manifest {
     /// Keeps a conflict, replacing an older one of the same path. Inside a transaction.
@@ -50,21 +67,23 @@ impl Manifest {
         let mut query = self.doing(
             "read",
             self.connection().prepare_cached(
-                "SELECT path, against, ours, theirs FROM conflict WHERE workspace = ?1 ORDER BY path",
+                "SELECT path, against, base, ours, theirs FROM conflict
+                 WHERE workspace = ?1 AND resolved IS NULL ORDER BY path",
             ),
         )?;
         let rows = query
             .query_map([workspace], |row| {
-                let versions = (digest_at(row, 2)?, maybe_digest_at(row, 3)?);
-                Ok((row.get(0)?, row.get(1)?, versions))
+                let version = |column| maybe_digest_at(row, column);
+                Ok((row.get(0)?, row.get(1)?, [version(2)?, version(3)?, version(4)?]))
             })
             .and_then(Iterator::collect);
         let rows: Vec<Row> = self.doing("read conflicts from", rows)?;
         rows.into_iter()
-            .map(|(path, against, (ours, theirs))| {
-                let ours = self.version(&ours)?;
-                let theirs = theirs.map(|theirs| self.version(&theirs)).transpose()?.flatten();
-                Ok(Open { path, against, ours, theirs })
+            .map(|(path, against, versions)| {
+                let version = |tree: Option<Digest>| tree.map_or(Ok(None), |tree| self.version(&tree));
+                let [base, ours, theirs] = versions;
+                let (base, ours, theirs) = (version(base)?, version(ours)?, version(theirs)?);
+                Ok(Open { path, against, base, ours, theirs })
             })
             .collect()
     }
@@ -72,10 +91,39 @@ impl Manifest {
     pub fn conflict_count(&self, workspace: i64) -> Result<u64> {
         let mut query = self.doing(
             "read",
-            self.connection().prepare_cached("SELECT count(*) FROM conflict WHERE workspace = ?1"),
+            self.connection()
+                .prepare_cached("SELECT count(*) FROM conflict WHERE workspace = ?1 AND resolved IS NULL"),
         )?;
         let count = query.query_row([workspace], |row| row.get::<_, i64>(0));
         Ok(self.doing("read conflicts from", count)?.unsigned_abs())
+    }
+
+    /// Notes that conflicts were decided by the head of that number. Decided ones whose head is no
+    /// longer kept are forgotten. Inside a transaction.
+    pub fn close_conflicts(&self, workspace: i64, paths: &[Vec<u8>], number: i64) -> Result<()> {
+        let mut close = self.doing(
+            "write",
+            self.connection()
+                .prepare_cached("UPDATE conflict SET resolved = ?3 WHERE workspace = ?1 AND path = ?2"),
+        )?;
+        for path in paths {
+            let done = close.execute((workspace, path, number));
+            self.doing("close a conflict in", done)?;
+        }
+        let done = self.connection().execute(
+            "DELETE FROM conflict WHERE resolved IS NOT NULL AND resolved NOT IN (SELECT id FROM head)",
+            [],
+        );
+        self.doing("forget conflicts in", done).map(drop)
+    }
+
+    /// Opens conflicts again that were decided after the head of that number. Inside a transaction.
+    pub fn open_conflicts(&self, workspace: i64, number: i64) -> Result<()> {
+        let done = self.connection().execute(
+            "UPDATE conflict SET resolved = NULL WHERE workspace = ?1 AND resolved > ?2",
+            (workspace, number),
+        );
+        self.doing("open conflicts in", done).map(drop)
     }
 
     /// A version is kept as a tree of at most one entry.

@@ -11,7 +11,7 @@
 //! | `layer` | what lies over a base that several workspaces share, or over another layer |
 //! | `merged` | the root of another workspace that a merge brought in, and the head it made |
 //! | `pending` | a take-in that has committed and whose staging is still to be put away |
-//! | `conflict` | a path both sides changed, with the version that is not in the view |
+//! | `conflict` | a path both sides changed, with all versions; `resolved`: the head that decided it |
 //! | `run` | one finished `exec` or `enter` |
 //! | `host_stamp` | what sync last saw of one host directory: a cache |
 //!
@@ -117,6 +117,7 @@ CREATE TABLE merged (
 );
 CREATE INDEX merged_by_workspace ON merged(workspace, other, head);
 ",
+    "ALTER TABLE conflict ADD COLUMN resolved INTEGER;",
 ];
 
 /// What a manifest's version means to this build.

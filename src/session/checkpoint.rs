@@ -30,6 +30,7 @@ use super::take_in::{Taken, edits, summary};
 use crate::cas::Digest;
 use crate::cas::store::Publishing;
 use crate::error::{Context, Error, Kind, Result};
+use crate::manifest::conflict::SESSION;
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::history::Cause;
 use crate::manifest::lines::Lines;
@@ -100,7 +101,7 @@ pub(super) fn move_to(
         let how = How { winner: Side::Ours, text: &text, git: Some(git), our_mtimes: false };
         let merged = merge(manifest, Some(&before), &head, &state, &how)?;
         for conflict in &merged.conflicts {
-            manifest.add_conflict(now.id, "session", conflict)?;
+            manifest.add_conflict(now.id, SESSION, conflict)?;
         }
         conflicts = merged.conflicts.len();
         merged.root
@@ -158,7 +159,7 @@ fn with_live<T: Serialize + DeserializeOwned>(
 ) -> Result<(Project, Option<T>)> {
     let Some(session) = live(&project, workspace)? else { return Ok((project, None)) };
     let staging = project.staging().join(&session);
-    if keeping && record::is_alone(&staging) {
+    if keeping && record::alone(&staging) == Some(record::Alone::Discard) {
         return Err(Error::new(Kind::Busy, "the workspace has a live run whose writes may be discarded")
             .with_hint("wait for it to end: vrift runs shows it"));
     }

@@ -30,6 +30,7 @@ pub mod plan;
 pub mod project;
 pub mod record;
 pub mod recover;
+pub mod resolve;
 pub mod rewind;
 pub mod seal;
 pub mod shell;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::project::{Place, Project};
-use super::record::{self, Record};
+use super::record::{self, Alone, Record};
 use super::stack;
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
@@ -31,8 +31,8 @@ pub struct Options<'a> {
     pub workspace: &'a str,
     /// Take the host's edits over first.
     pub sync: bool,
-    /// What it writes may be dropped: nobody else may join.
-    pub alone: bool,
+    /// Nobody else may join, and why.
+    pub alone: Option<Alone>,
     pub meter: &'a Meter,
 }
 
@@ -91,19 +91,21 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
     }
 }
 
-/// A session whose writes may be dropped has one run: it is refused to all others while
-/// it lives, and never connected to.
+/// A session whose writes may be dropped, or go to the host by themselves, has one run: it is
+/// refused to all others while it lives, and never connected to.
 fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
-    let is_alone = record::is_alone(staging);
-    if !is_alone && !options.alone {
+    let theirs = record::alone(staging);
+    if theirs.is_none() && options.alone.is_none() {
         return Ok(true);
     }
     if ns::runs(staging)?.is_empty() {
         return Ok(false);
     }
-    let why = match is_alone {
-        true => "what it writes may be discarded, so nobody can join it",
-        false => "what both write could not be told apart, so it could not be discarded",
+    let why = match (theirs, options.alone) {
+        (Some(Alone::Discard), _) => "what it writes may be discarded, so nobody can join it",
+        (Some(Alone::Apply), _) => "what it writes is applied, so nobody can join it",
+        (None, Some(Alone::Apply)) => "what both write could not be told apart, so it could not be applied",
+        (None, _) => "what both write could not be told apart, so it could not be discarded",
     };
     Err(Error::new(Kind::Busy, format!("workspace `{}` has a live run: {why}", options.workspace))
         .with_hint("wait for it to end (vrift runs shows it), or end it: vrift stop"))
@@ -157,8 +159,8 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let staging = staging::make(&project, &mut record, &root, &|staging| {
         mounts::stage::stage(&project, staging, &ready.root, &mounts)
     })?;
-    if options.alone {
-        record::mark_alone(&staging)?;
+    if let Some(why) = options.alone {
+        record::mark_alone(&staging, why)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let lowers = stack::lowers(record.base, &record.layers);

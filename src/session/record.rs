@@ -107,14 +107,26 @@ pub fn is_closed(dir: &Path) -> bool {
     dir.join(CLOSED).exists()
 }
 
-/// Notes that nobody may join this session.
-pub fn mark_alone(dir: &Path) -> Result<()> {
-    let path = dir.join(ALONE);
-    std::fs::write(&path, "").context("write", &path)
+/// Why a session has one run, and nobody may join it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alone {
+    /// What it writes may be thrown away.
+    Discard,
+    /// What it writes, and only that, goes to the host.
+    Apply,
 }
 
-pub fn is_alone(dir: &Path) -> bool {
-    dir.join(ALONE).exists()
+/// Notes that nobody may join this session.
+pub fn mark_alone(dir: &Path, why: Alone) -> Result<()> {
+    let path = dir.join(ALONE);
+    std::fs::write(&path, if why == Alone::Apply { "apply" } else { "" }).context("write", &path)
+}
+
+pub fn alone(dir: &Path) -> Option<Alone> {
+    match std::fs::read(dir.join(ALONE)).ok()?.as_slice() {
+        b"apply" => Some(Alone::Apply),
+        _ => Some(Alone::Discard),
+    }
 }
 
 /// Notes that what this session wrote is not wanted.

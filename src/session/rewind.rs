@@ -9,6 +9,7 @@ use super::project::Project;
 use super::stack::ready;
 use crate::cas::Digest;
 use crate::error::{Error, Kind, Result, quoted};
+use crate::manifest::Manifest;
 use crate::manifest::diff::diff;
 use crate::manifest::dir::{components, lookup};
 use crate::manifest::edit::{Edit, apply};
@@ -37,12 +38,17 @@ pub fn restore(
     root: &str,
     paths: &[Vec<u8>],
 ) -> Result<(Project, Rewound)> {
-    rewind(project, workspace, |project, now| {
-        let root = resolve(&project.manifest, now, root)?;
-        let head = now.head.unwrap_or(root);
-        let to = if paths.is_empty() { root } else { with_paths(project, &head, &root, paths)? };
-        Ok((to, Cause::Restore, None))
-    })
+    rewind(
+        project,
+        workspace,
+        |project, now| {
+            let root = resolve(&project.manifest, now, root)?;
+            let head = now.head.unwrap_or(root);
+            let to = if paths.is_empty() { root } else { with_paths(project, &head, &root, paths)? };
+            Ok((to, Cause::Restore, None))
+        },
+        |_, _, _| Ok(()),
+    )
 }
 
 /// Brings back the head before the present one; repeated, the one before that.
@@ -56,14 +62,19 @@ pub fn undo(project: Project, workspace: &str) -> Result<(Project, Rewound)> {
         let project = revive(project, &deleted, workspace)?;
         return Ok((project, Rewound { from: None, root, changed: 0, back: None, revived: true }));
     }
-    rewind(project, workspace, |project, now| {
-        let heads = project.manifest.heads(now.id)?;
-        let back = before(&heads).ok_or_else(|| {
-            Error::failure(format!("workspace `{}` has no earlier state", now.name))
-                .with_hint(format!("vrift log --heads -w {} shows those that are kept", now.name))
-        })?;
-        Ok((back.root, Cause::Undo, Some(back.clone())))
-    })
+    rewind(
+        project,
+        workspace,
+        |project, now| {
+            let heads = project.manifest.heads(now.id)?;
+            let back = before(&heads).ok_or_else(|| {
+                Error::failure(format!("workspace `{}` has no earlier state", now.name))
+                    .with_hint(format!("vrift log --heads -w {} shows those that are kept", now.name))
+            })?;
+            Ok((back.root, Cause::Undo, Some(back.clone())))
+        },
+        |_, _, _| Ok(()),
+    )
 }
 
 /// The head that an undo goes back to: an undo itself stands where it went back to.
@@ -72,10 +83,13 @@ fn before(heads: &[Head]) -> Option<&Head> {
     heads.iter().find(|head| head.number < newest.place() && head.root != newest.root)
 }
 
-fn rewind(
+/// Moves the head of a workspace without a live run to where `aim` says, which may be asked more
+/// than once. `also` is done in the same transaction, with the number of the newest head.
+pub(super) fn rewind(
     project: Project,
     workspace: &str,
     aim: impl Fn(&Project, &Workspace) -> Result<(Digest, Cause, Option<Head>)>,
+    also: impl FnOnce(&Manifest, &Workspace, i64) -> Result<()>,
 ) -> Result<(Project, Rewound)> {
     let now = project.manifest.known_workspace(workspace)?;
     aim(&project, &now)?; // a mistake is said before anything is waited for or taken in
@@ -95,6 +109,11 @@ fn rewind(
         })?;
         let number = back.as_ref().map(Head::place);
         manifest.move_head_back(now.id, now.head.as_ref(), &to, cause, number)?;
+        if let Some(place) = number {
+            manifest.open_conflicts(now.id, place)?; // what was resolved since
+        }
+        let newest = manifest.heads(now.id)?.first().map_or(0, |head| head.number);
+        also(manifest, &now, newest)?;
         Ok(Rewound { from, root: to, changed, back, revived: false })
     })?;
     let (project, _) = ready(project, workspace)?;

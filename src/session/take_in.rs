@@ -57,6 +57,8 @@ pub struct Taken {
     pub changed: bool,
     /// The new head's number, the N of `@N`.
     pub number: Option<i64>,
+    /// The root the session began with and what it made of it, when these differ.
+    pub span: Option<([u8; 32], [u8; 32])>,
 }
 
 /// How the staged files may be made objects.
@@ -166,6 +168,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let pending = manifest.transaction(|manifest| {
         let (state, moved) = checkpoint::move_to(project, &token, record, edits, Cause::Run)?;
         manifest.remove_meta(&checkpoint::key(&record.session))?;
+        taken.span = (state != start).then(|| (*start.as_bytes(), *state.as_bytes()));
         let Some(moved) = moved else { return Ok(None) };
         taken.conflicts = moved.conflicts;
         taken.changed = moved.changed;

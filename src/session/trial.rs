@@ -9,6 +9,7 @@ use super::git;
 use super::leave::{Leaving, leave};
 use super::open::{Options, open};
 use super::project::Project;
+use super::record::Alone;
 use crate::cas::Store;
 use crate::error::{Context, Error, Result};
 use crate::manifest::workspace::MAIN;
@@ -30,7 +31,7 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
     let mut project = Project::find_or_register(Store::open_or_create(&store)?, &cwd, true)?;
     project.configure(&[])?;
     let meter = Meter::default();
-    let options = Options { workspace: MAIN, sync: true, alone: true, meter: &meter };
+    let options = Options { workspace: MAIN, sync: true, alone: Some(Alone::Discard), meter: &meter };
     let session = open(project, &options, &|_| {})?;
     let warnings = session.link.warnings().to_vec();
     let mut env = environment::of_run(MAIN, &git::settings(&session.project));

@@ -80,7 +80,7 @@ impl std::fmt::Display for Conflicted {
             true => ("deleted on the host and changed in the workspace", "it is not"),
             false => ("changed on the host and in the workspace", "the host's version is"),
         };
-        write!(f, "{path} was {what}: {view} in the view, the workspace's version is kept: vrift resolve")
+        write!(f, "{path} was {what}: {view} in the view, the workspace's version is kept")
     }
 }
 
