@@ -12,6 +12,7 @@ pub fn of_text(text: &str, origin: &Origin) -> Result<Vec<Setting>> {
         let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
         let line = line.map(|line| format!(" line {line}")).unwrap_or_default();
         at(origin, format!("{}{line}: {}", place(origin), error.message()))
+            .with_hint("it must be TOML, as in: [paths], and on the next line: own = [\"target\"]")
     })?;
     let mut settings = Vec::new();
     for (name, value) in table {
@@ -87,7 +88,14 @@ fn setting(name: &str, value: Toml, origin: &Origin) -> Result<Setting> {
         let message = format!("{}: a project cannot set `{name}`", place(origin));
         return Err(at(origin, message).with_hint("it belongs in the user's configuration"));
     }
-    let wrong = |wanted: &str| at(origin, format!("{}: `{name}` must be {wanted}", place(origin)));
+    let wrong = |wanted: &str| {
+        let example = name.rsplit('.').next().unwrap_or(name);
+        let example = match key.kind {
+            Kind::Text => format!("as in: {example} = \"TEXT\""),
+            Kind::List => format!("as in: {example} = [\"NAME\"]"),
+        };
+        at(origin, format!("{}: `{name}` must be {wanted}", place(origin))).with_hint(example)
+    };
     let value = match (key.kind, value) {
         (Kind::Text, Toml::String(text)) => Value::Text(text),
         (Kind::Text, _) => return Err(wrong("a string")),

@@ -44,7 +44,8 @@ impl Image {
     pub(super) fn new(command: &Command) -> Result<Self> {
         let program = command.argv.first().map(OsString::as_os_str).unwrap_or_default();
         if program.is_empty() {
-            return Err(Error::new(Kind::NotFound, "the command is empty"));
+            return Err(Error::new(Kind::NotFound, "the command is empty")
+                .with_hint("as in: vrift exec make; a variable that holds it may not be set"));
         }
         let args: Vec<_> = command.argv.iter().map(|arg| c_string(arg)).collect::<Result<_>>()?;
         let variable = |(name, value): &(OsString, OsString)| {

@@ -128,7 +128,8 @@ fn with_paths(project: &Project, head: &Digest, root: &Digest, paths: &[Vec<u8>]
         let wanted = lookup(manifest, root, path)?;
         if wanted.is_none() && lookup(manifest, &state, path)?.is_none() {
             let path = quoted(std::os::unix::ffi::OsStrExt::from_bytes(path.as_slice()));
-            return Err(Error::failure(format!("{path} is neither in that root nor in the workspace")));
+            return Err(Error::failure(format!("{path} is neither in that root nor in the workspace"))
+                .with_hint("paths are relative to the current directory; vrift diff --name-status ROOT lists what differs"));
         }
         if path.is_empty() {
             state = *root;

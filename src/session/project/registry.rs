@@ -142,7 +142,7 @@ fn refuse_other(manifest: &Manifest, new: &Path) -> Result<()> {
 
 fn busy(name: &Path) -> Error {
     Error::new(Kind::Busy, format!("the project {} has a live run", quoted(name.as_os_str())))
-        .with_hint("wait for it to end")
+        .with_hint("wait for it to end, or end it: vrift runs shows it, vrift stop ends it")
 }
 
 /// The session locks of all workspaces of a project; `None` when a session lives. Read
