@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use refuse::{Refusal, refuse, refuse_flags, without};
 use rusqlite::Connection;
-use support::{Ran, World};
+use support::{Ran, World, in_namespaces};
 use vrift::cas::Digest;
 use vrift::manifest::schema::MIGRATIONS;
 
@@ -523,4 +523,35 @@ fn too_few_descriptors_fail_clearly_and_lose_nothing() {
     }
     objects_are_whole(&world);
     assert!(world.staging().is_empty(), "{:?}", world.staging());
+}
+
+/// At each number of inodes from too few to enough: overlayfs that cannot make its work
+/// directory mounts read-only without a word.
+#[test]
+fn a_store_out_of_inodes_is_said_at_whatever_stage_and_loses_nothing() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "host");
+    let script = "
+        export VRIFT_STORE=$S/store; total=0
+        for inodes in $(seq 8 2 110); do
+            mount -t tmpfs -o size=64m,nr_inodes=$inodes none $S || exit 77
+            $V exec sh -c 'mkdir n && for i in 1 2 3 4 5 6; do echo $i > n/$i || exit 9; done; echo x > n/whole' \
+                > $S/../out 2>&1; code=$?
+            case $code in
+                0) total=$((total + 1));;
+                125|9) grep -q 'hint: ' $S/../out || { echo $inodes: no hint; cat $S/../out; };;
+                *) echo $inodes: status $code; cat $S/../out;;
+            esac
+            grep -q -e panicked -e Read-only $S/../out && { echo $inodes; cat $S/../out; }
+            mount -o remount,nr_inodes=10000 $S || exit 77
+            $V exec sh -c 'cat a > /dev/null && if [ -e n/whole ]; then ls n | wc -l; else echo 0; fi' > $S/../out 2>&1 \
+                || { echo $inodes: after it; cat $S/../out; }
+            seen=$(tail -n 1 $S/../out)
+            case $code-$seen in 0-7|125-*|9-0) ;; *) echo $inodes: $code but $seen names; cat $S/../out;; esac
+            umount $S
+        done
+        [ $total -gt 0 ] || echo none was enough";
+    let Some(ran) = in_namespaces(&world, script) else { return };
+    assert_eq!(ran.stdout(), "", "{}", ran.stderr());
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use refuse::{docker, refuse, refuse_flags, without};
 use serde_json::Value;
-use support::{Ran, World};
+use support::{Ran, World, in_namespaces};
 
 /// The checks of `doctor --json`, and whether it exits as its verdict says.
 struct Page(Value);
@@ -46,24 +46,6 @@ impl Page {
 
 fn page(world: &World) -> Page {
     Page::of(world.run(["doctor", "--json"]))
-}
-
-/// A script in user and mount namespaces of its own, where `$V` is the binary and `$S` a
-/// directory for things to mount on. `None`, said, where it cannot be had.
-fn in_namespaces(world: &World, script: &str) -> Option<Ran> {
-    let place = world.path().join("place");
-    std::fs::create_dir_all(&place).unwrap();
-    let mut command = world.command("unshare");
-    command.args(["-Urm", "sh", "-c", &format!("exec 3>&1 1>&2; ({script}) >&3 || exit $?")]);
-    command.env("V", env!("CARGO_BIN_EXE_vrift")).env("S", &place);
-    let ran = Ran(command.output().unwrap());
-    if ran.code() == 77 || ran.stderr().contains("unshare failed") {
-        let must = std::env::var_os("VRIFT_MUST_WORK").is_some_and(|value| value == "1");
-        assert!(!must, "must work here: {}", ran.stderr());
-        eprintln!("skipped: {}", ran.stderr());
-        return None;
-    }
-    Some(ran)
 }
 
 /// A run in the same place fails and says why with a hint, and registers nothing lasting.

@@ -62,7 +62,13 @@ pub fn explain(step: &str, errno: i32) -> (String, Option<String>) {
         }
         (_, libc::ENAMETOOLONG) => ("the layers' paths are too long for one page of options", None),
         (step::ATTACH | step::LEGACY, libc::ENOENT) => ("the project's directory is not there", None),
-        (_, libc::ENOSPC) => ("too many mounts", Some("`sysctl fs.mount-max` limits a mount namespace")),
+        (step::ATTACH, libc::ENOSPC) => {
+            ("too many mounts", Some("`sysctl fs.mount-max` limits a mount namespace"))
+        }
+        (_, libc::ENOSPC | libc::EDQUOT) => (
+            "the store's disk is full, or has no inodes left",
+            Some("free some space and run the command again; nothing is lost"),
+        ),
         _ => return (plain(errno), None),
     };
     (cause.to_string(), hint.map(String::from))
@@ -79,6 +85,8 @@ mod tests {
 
     #[test]
     fn known_numbers_have_a_cause_and_others_the_systems() {
+        assert!(explain(step::ATTACH, libc::ENOSPC).0.contains("mounts"));
+        assert!(explain(step::WORK, libc::ENOSPC).0.contains("full"));
         for errno in [libc::EINVAL, libc::EPERM, libc::ELOOP, libc::ESTALE, libc::EIO, libc::EBUSY] {
             assert!(explain(step::CREATE, errno).1.is_some());
         }

@@ -13,7 +13,7 @@
 
 use std::ffi::{CStr, CString};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfs, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
@@ -158,6 +158,7 @@ impl OverlaySpec {
         fsconfig_create(&fs).map_err(at(step::CREATE))?;
         let flags = MountAttrFlags::MOUNT_ATTR_NODEV;
         let mount = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags).map_err(at(step::FSMOUNT))?;
+        self.writable(rustix::fs::fstatvfs(&mount))?;
         let empty = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&mount, c"", rustix::fs::CWD, self.target.as_c_str(), empty).map_err(at(step::ATTACH))
     }
@@ -166,7 +167,15 @@ impl OverlaySpec {
         let options = self.legacy.as_deref().ok_or(Errno::NAMETOOLONG).map_err(at(step::LEGACY))?;
         let flags = MountFlags::NODEV;
         rustix::mount::mount(c"overlay", self.target.as_c_str(), c"overlay", flags, options)
-            .map_err(at(step::LEGACY))
+            .map_err(at(step::LEGACY))?;
+        self.writable(rustix::fs::statvfs(self.target.as_c_str()))
+    }
+
+    /// Where the kernel cannot make `work/work` (no inode is left), it mounts read-only and
+    /// says so to dmesg alone.
+    fn writable(&self, mounted: Result<StatVfs, Errno>) -> Result<(), MountFailure> {
+        let read_only = mounted.is_ok_and(|mounted| mounted.f_flag.contains(StatVfsMountFlags::RDONLY));
+        if read_only && self.upper.is_some() { Err(at(step::WORK)(Errno::NOSPC)) } else { Ok(()) }
     }
 }
 
