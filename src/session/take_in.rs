@@ -30,12 +30,13 @@ use super::staging;
 use crate::cas::publish::Stored;
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store};
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::manifest::base::Pending;
 use crate::manifest::edit::Edit;
 use crate::manifest::history::Cause;
 use crate::manifest::node::Content;
 use crate::os::dir::{Dir, Stat};
+use crate::os::failpoint;
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
 use crate::overlay::upper::{self, Found, Upper};
@@ -184,6 +185,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
         let id = manifest.add_pending(moved.workspace, &staging, (&start, &to), layer)?;
         Ok(Some(Pending { id, staging, from: start, to, layer }))
     })?;
+    failpoint::at("take-in.committed").context("take in", staging)?;
     // Committed: only now may staged files change.
     if pending.as_ref().is_none_or(|row| row.layer.is_none()) {
         published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
@@ -251,8 +253,11 @@ fn publish(
     let file = dir.open_file(name)?;
     let extent = (stat.size, stat.blocks);
     match trust {
-        Trust::Closed => store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path),
-        Trust::MayBeWritten => store.publish_copy(token, file.as_fd(), extent, &path),
+        // an object keeps its file's mode as long as a layer shares it, and must be readable
+        Trust::Closed if stat.mode & 0o400 != 0 => {
+            store.publish_staged(token, (dir.as_fd(), name), file.as_fd(), extent, &path)
+        }
+        _ => store.publish_copy(token, file.as_fd(), extent, &path),
     }
     .map_err(|error| error.with_hint("what was written stays in staging; the next command takes it in"))
 }
@@ -303,7 +308,10 @@ pub fn finish_pending(project: &Project, workspace: i64) -> Result<()> {
 fn put_away(project: &Project, workspace: i64, row: &Pending, is_plain: bool) -> Result<()> {
     adopt(project, workspace, row, is_plain)?;
     bring_to_head(project, workspace)?;
-    remove::remove_tree(&project.staging().join(&row.staging))?;
+    let staging = project.staging().join(&row.staging);
+    failpoint::at("take-in.shown").context("put away", &staging)?;
+    remove::remove_tree(&staging)?;
+    failpoint::at("take-in.removed").context("put away", &staging)?;
     project.manifest.remove_pending(row.id)?;
     // what the layer made superfluous was held by the row
     if row.layer.is_some() { sweep(project) } else { Ok(()) }

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use super::{is_marked, mark, missing, sweep, unmarked};
 use crate::cas::Digest;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::manifest::base::Base;
 use crate::manifest::diff::{Change, diff};
 use crate::manifest::workspace::Workspace;
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::overlay::projection::{self, Projection};
@@ -35,6 +36,7 @@ pub fn fold(project: &Project, workspace: i64, id: i64) -> Result<()> {
         manifest.set_base_target(id, &head)?;
         Ok(Some((base, head)))
     })?;
+    failpoint::at("fold.begun").context("change", project.base_path(id))?;
     match target {
         Some((base, target)) => bring(project, &base, target),
         None => Ok(()),
@@ -68,6 +70,7 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
     let names = base.names.map(|names| names + changes.iter().map(more).sum::<i64>());
     projection::fold(changes, &dest, projection.as_ref())
         .map_err(|error| error.with_hint("what was taken in is safe; the next command goes on from here"))?;
+    failpoint::at("fold.done").context("change", &dest)?;
     mark(&dest, &target)?;
     manifest.transaction(|manifest| {
         manifest.base_reached(base.id, &target, names)?;
@@ -98,6 +101,7 @@ pub fn render_own(project: &Project, now: &Workspace, head: Digest) -> Result<()
     let dest = project.base_path(id);
     let projection = projection::named(projection::STUB)?;
     let names = render(project, &dest, &head, projection.as_ref())?;
+    failpoint::at("base.aside").context("make", &dest)?;
     if !is_marked(&dest, &head) {
         return Err(unmarked(&now.name));
     }

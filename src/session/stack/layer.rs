@@ -12,6 +12,7 @@ use crate::manifest::base::Pending;
 use crate::manifest::diff::Change;
 use crate::manifest::stack::Layer;
 use crate::manifest::workspace::Workspace;
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::overlay::escape;
@@ -100,6 +101,7 @@ fn build(
     }
     let dest = project.layer_path(id);
     let names = make(&dest)?;
+    failpoint::at("layer.made").context("make", &dest)?;
     if !is_marked(&dest, &root) {
         return Err(unmarked(&now.name));
     }
@@ -113,6 +115,7 @@ fn build(
 fn fill(dest: &Path, changes: Vec<Change>, root: &Digest, projection: &dyn Projection) -> Result<i64> {
     let names = i64::try_from(changes.len()).unwrap_or(i64::MAX);
     render_layer(changes, dest, projection)?;
+    failpoint::at("layer.rendered").context("make", dest)?;
     mark(dest, root)?;
     Ok(names)
 }
@@ -129,6 +132,7 @@ pub fn adopt(project: &Project, workspace: i64, row: &Pending, as_it_stands: boo
         remove::remove_tree(&dest)?; // cut short
         if as_it_stands {
             mark(&upper, &layer.root)?;
+            failpoint::at("upper.marked").context("make", &dest)?;
             std::fs::rename(&upper, &dest).context("make a layer of", &upper)?;
         } else {
             let (changes, _) = changes(manifest, &row.from, &row.to)?;
@@ -137,6 +141,7 @@ pub fn adopt(project: &Project, workspace: i64, row: &Pending, as_it_stands: boo
             fill(&dest, changes, &layer.root, &linked)?;
         }
     }
+    failpoint::at("upper.layered").context("make", &dest)?;
     manifest.transaction(|manifest| {
         let now = manifest.workspace_by_id(workspace)?;
         if now.base == Some(layer.base) && now.layer == layer.below {

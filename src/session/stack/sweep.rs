@@ -15,6 +15,7 @@ use crate::cas::Digest;
 use crate::error::{Context, Result};
 use crate::manifest::stack::Layer;
 use crate::os::dir::{Dir, stat_fd};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::session::project::Project;
@@ -30,7 +31,9 @@ pub fn sweep(project: &Project) -> Result<()> {
             continue;
         }
         settle(project, &layer)?;
+        failpoint::at("sweep.settled").context("remove", &path)?;
         remove::remove_tree(&project.layer_path(layer.id))?;
+        failpoint::at("sweep.removed").context("remove", &path)?;
         manifest.remove_layer(layer.id)?;
         remove::remove_tree(&path)?;
     }
@@ -41,6 +44,7 @@ pub fn sweep(project: &Project) -> Result<()> {
             continue;
         }
         remove::remove_tree(&project.base_path(base.id))?;
+        failpoint::at("sweep.base").context("remove", &path)?;
         manifest.remove_base(base.id)?;
         remove::remove_tree(&path)?;
     }

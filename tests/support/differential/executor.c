@@ -84,6 +84,27 @@ static struct old *find_old(ino_t ino) {
     return NULL;
 }
 
+/* Files whose link count tells of names elsewhere, while they are what they were: EXECUTOR_TIED
+   is a file that lists those that really have several. */
+static struct shared { ino_t ino; struct statx_timestamp born; int held; } *shareds;
+static size_t shared_count;
+
+static void remember_shared(int dir, const char *name, ino_t ino) {
+    struct statx st;
+    if (statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st)) return;
+    shareds = realloc(shareds, ++shared_count * sizeof *shareds);
+    shareds[shared_count - 1] = (struct shared){ino, st.stx_btime, openat(dir, name, O_PATH | O_NOFOLLOW)};
+}
+
+/* Links of a name, but for those elsewhere; a file that was copied up is another one. */
+static long links_of(const char *path, int flags, const struct stat *of) {
+    struct statx st;
+    for (size_t n = 0; n < shared_count; n++)
+        if (shareds[n].ino == of->st_ino && !statx(AT_FDCWD, path, flags, STATX_BTIME, &st) &&
+            st.stx_btime.tv_sec == shareds[n].born.tv_sec && st.stx_btime.tv_nsec == shareds[n].born.tv_nsec) return 1;
+    return (long)of->st_nlink;
+}
+
 static void walk_old(int dir) {
     DIR *list = fdopendir(dir);
     if (!list) { close(dir); return; }
@@ -93,6 +114,7 @@ static void walk_old(int dir) {
         if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) continue;
         int is_dir = S_ISDIR(st.st_mode);
         if (!is_dir && st.st_nlink < 2) continue;
+        if (!is_dir && getenv("EXECUTOR_TIED")) { remember_shared(dir, entry->d_name, st.st_ino); continue; }
         int below = is_dir ? openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) : -1;
         if (!find_old(st.st_ino)) {
             olds = realloc(olds, ++old_count * sizeof *olds);
@@ -104,6 +126,25 @@ static void walk_old(int dir) {
     closedir(list);
 }
 
+/* The files that really have several names. */
+static void tied_old(void) {
+    const char *list = getenv("EXECUTOR_TIED");
+    FILE *names = list ? fopen(list, "re") : NULL;
+    char path[8192];
+    while (names && fgets(path, sizeof path, names)) {
+        struct stat st;
+        path[strcspn(path, "\n")] = 0;
+        decode(path);
+        if (lstat(path, &st) || S_ISDIR(st.st_mode)) continue;
+        for (size_t n = 0; n < shared_count; n++)
+            if (shareds[n].ino == st.st_ino) shareds[n].ino = 0;
+        if (find_old(st.st_ino)) continue;
+        olds = realloc(olds, ++old_count * sizeof *olds);
+        olds[old_count - 1] = (struct old){st.st_ino, open(path, O_PATH | O_NOFOLLOW), 0, 0};
+    }
+    if (names) fclose(names);
+}
+
 /* A directory that could not be read when the script began can be now. */
 static void opened_up(const char *path) {
     struct stat st;
@@ -113,6 +154,7 @@ static void opened_up(const char *path) {
     if (dir < 0) return;
     old->walked = 1;
     walk_old(dir);
+    tied_old();
 }
 
 static int is_old(const struct stat *st, int dirs) {
@@ -263,7 +305,7 @@ static void do_rename(void) { /* FROM TO FLAGS */
 static void do_part(void) {
     struct stat st;
     char *bytes;
-    if (lstat(word[1], &st) || !S_ISREG(st.st_mode) || (st.st_nlink < 2 && !find_old(st.st_ino))) { printf("not"); return; }
+    if (lstat(word[1], &st) || !S_ISREG(st.st_mode) || (links_of(word[1], AT_SYMLINK_NOFOLLOW, &st) < 2 && !find_old(st.st_ino))) { printf("not"); return; }
     int from = open(word[1], O_RDONLY);
     if (from < 0) { printf("-%d", errno); return; }
     bytes = malloc((size_t)st.st_size + 1);
@@ -335,10 +377,10 @@ static void do_umask(void) { gave(umask((mode_t)number(1))); }
 static char kind(mode_t mode) {
     return S_ISREG(mode) ? 'f' : S_ISDIR(mode) ? 'd' : S_ISLNK(mode) ? 'l' : S_ISFIFO(mode) ? 'p' : S_ISSOCK(mode) ? 's' : '?';
 }
-static void print_stat(const struct stat *st, int links) {
+static void print_stat(const struct stat *st, long links) {
     printf("%c %o @%ld.%09ld", kind(st->st_mode), st->st_mode & 07777u, (long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
     if (!S_ISDIR(st->st_mode)) printf(" size %ld", (long)st->st_size);
-    if (links && !S_ISDIR(st->st_mode) && !find_old(st->st_ino)) printf(" links %ld", (long)st->st_nlink);
+    if (links && !S_ISDIR(st->st_mode) && !find_old(st->st_ino)) printf(" links %ld", links);
     if (st->st_uid != geteuid() || st->st_gid != getegid()) printf(" foreign");
 }
 static void do_stat(void) { /* PATH NOFOLLOW: after opening, blocks are the file's own */
@@ -347,7 +389,7 @@ static void do_stat(void) { /* PATH NOFOLLOW: after opening, blocks are the file
     int open_it = open(word[1], O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fstatat(AT_FDCWD, word[1], &st, flags)) printf("-%d", errno);
     else {
-        print_stat(&st, 1);
+        print_stat(&st, links_of(word[1], flags, &st));
         if (S_ISREG(st.st_mode) && open_it >= 0) {
             unsigned char bytes[4096];
             ssize_t got;
@@ -449,7 +491,7 @@ static void print_tree(const char *path) {
     printf("|");
     print_name(path);
     printf(" %c %o @%ld.%09ld %ld %ld ", kind(st.st_mode), st.st_mode & 07777u, (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-           (long)st.st_ino, (long)st.st_nlink);
+           (long)st.st_ino, links_of(path, AT_SYMLINK_NOFOLLOW, &st));
     DIR *list = NULL;
     if (S_ISREG(st.st_mode)) {
         int file = open(path, O_RDONLY | O_NOATIME | O_CLOEXEC);
@@ -493,6 +535,7 @@ static void do_begin(void) {
     while (coarse.tv_sec < now.tv_sec || (coarse.tv_sec == now.tv_sec && coarse.tv_nsec <= now.tv_nsec));
     keep_dirs = !strcmp(word[1], "upper");
     walk_old(open(".", O_RDONLY | O_DIRECTORY));
+    tied_old();
     printf("@%ld.%09ld", (long)coarse.tv_sec, coarse.tv_nsec);
 }
 

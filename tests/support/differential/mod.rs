@@ -45,11 +45,13 @@ pub struct Way<'a> {
     pub workspace: &'a str,
     /// Directories that were there when a run began can be renamed.
     pub moves_directories: bool,
+    /// Link counts tell of the store's names too, where a file has only one here.
+    pub shares_inodes: bool,
 }
 
 /// Runs in the workspace that follows the host.
 pub const MAIN: Way<'static> =
-    Way { prepare: &|_| (), exec: &[], workspace: "main", moves_directories: false };
+    Way { prepare: &|_| (), exec: &[], workspace: "main", moves_directories: false, shares_inodes: false };
 
 /// Compares `count` sequences; panics with the smallest failure found.
 pub fn check(way: &Way<'_>, count: u64) {
@@ -178,6 +180,16 @@ impl Bench {
         let mut starts = Starts::default();
         let mut head: Option<Tree> = None;
         for (number, run) in sequence.runs.iter().enumerate() {
+            let tied = self.world.path().join("tied");
+            let several: Vec<String> = match way.shares_inodes {
+                true => tree::of_directory(bare)
+                    .into_iter()
+                    .filter(|(_, node)| node.group.is_some())
+                    .map(|(path, _)| path + "\n")
+                    .collect(),
+                false => Vec::new(),
+            };
+            std::fs::write(&tied, several.concat()).unwrap();
             let outside = self.perform(Command::new(&self.executor), bare, run, way.moves_directories)?;
             let mut vrift = world.vrift();
             vrift
@@ -187,6 +199,9 @@ impl Bench {
                 .args(way.exec)
                 .arg("--")
                 .arg(&self.executor);
+            if way.shares_inodes {
+                vrift.env("EXECUTOR_TIED", &tied);
+            }
             let inside = self.perform(vrift, &world.project, run, way.moves_directories)?;
             starts.0.push((outside.start, inside.start));
             let during = |what: &str, why: String| format!("run {number}, {what}: {why}");
