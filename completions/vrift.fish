@@ -70,6 +70,8 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -l from -d 'Run on th
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
 shared\t'It is the host\'s own'"
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
+off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
@@ -92,6 +94,8 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -l from -d 'Run on thi
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
 shared\t'It is the host\'s own'"
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
+off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
@@ -409,6 +413,8 @@ complete -c vrift -n "__fish_vrift_using_subcommand try" -l from -d 'Run on this
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l cold -d 'Start this `own` directory empty: nothing of it is taken from the host at first' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l git -d 'Whether a repository that a `.git` file names (of a worktree, a submodule) may be written' -r -f -a "read-only\t'It cannot be changed'
 shared\t'It is the host\'s own'"
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
+off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F

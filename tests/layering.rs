@@ -12,6 +12,7 @@ const ORDER: &[&[&str]] = &[
     &["session"],
     &["ns"],
     &["overlay"],
+    &["psfs"],
     &["manifest"],
     &["cas"],
     &["os", "paths", "config", "progress"],
@@ -29,6 +30,10 @@ const UNSAFE: &[&str] = &[
     "os/early.rs",
     "os/passed.rs",
     "os/userns.rs",
+    "psfs/preload/lib.rs",
+    "psfs/preload/mover.rs",
+    "psfs/preload/sys.rs",
+    "psfs/preload/x86_64.rs",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

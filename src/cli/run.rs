@@ -46,6 +46,12 @@ pub enum Git {
     Shared,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rename {
+    Preload,
+    Off,
+}
+
 /// Options of `enter` and `exec`.
 #[derive(Debug, Args)]
 pub struct Run {
@@ -90,6 +96,13 @@ pub struct Run {
     /// both write could not be told apart; and while this one is live, no other can join it.
     #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "from"])]
     pub apply: bool,
+    /// How a directory that was there when the run began is renamed.
+    ///
+    /// The kernel refuses that in an overlay without root (EXDEV, "Invalid cross-device
+    /// link"). With `preload` a small library that dynamically linked programs get by
+    /// LD_PRELOAD has it done nevertheless; with `off` they do not get it.
+    #[arg(long, value_name = "HOW", default_value = "preload", hide_default_value = true)]
+    pub rename: Rename,
     /// Write what happens as lines of JSON to this descriptor.
     ///
     /// Each line is an object with a member `event`; other members, and other events,

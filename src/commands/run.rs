@@ -15,6 +15,7 @@ use crate::cli;
 use crate::error::{Result, quoted};
 use crate::manifest::run::Run;
 use crate::ns::{self, Command, Desk, Exit};
+use crate::psfs;
 use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::leave::{Departure, Leaving, leave, record_run};
 use crate::session::open::{Options, Session, cwd_in, open};
@@ -108,7 +109,7 @@ pub fn run_in(
         printer.save_title();
     }
     let mut desk = attend::desk(&session, every);
-    let ran = command(&session, job, &cwd, &events, desk.as_mut());
+    let ran = command(&session, job, &cwd, wanted.rename, &events, desk.as_mut());
     if is_shell {
         printer.restore_title();
     }
@@ -186,6 +187,7 @@ fn command(
     session: &Session,
     job: Job,
     cwd: &Path,
+    rename: cli::Rename,
     events: &Events<'_>,
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
@@ -193,6 +195,9 @@ fn command(
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    if session.preload && rename == cli::Rename::Preload {
+        psfs::environment::add(&mut env, session.project.store.root());
+    }
     // who asks for the end gets it, and what was written is taken in nevertheless
     ns::hold_until_exit();
     let command = Command { argv: job.argv, env, cwd: cwd.to_path_buf() };

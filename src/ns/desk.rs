@@ -32,7 +32,7 @@ const TICK_MS: i32 = 100;
 
 /// Whether somebody of our own user is at the other end of a connection.
 pub fn is_own_user(connection: BorrowedFd<'_>) -> bool {
-    sys::peer(connection).is_ok_and(|(_, uid)| uid == rustix::process::geteuid().as_raw())
+    sys::peer(connection).is_ok_and(|peer| peer.uid == rustix::process::geteuid().as_raw())
 }
 
 /// A launcher's desk.

@@ -17,11 +17,13 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::idmap::OwnMaps;
 use super::interpret::{Interpreter, Trouble};
-use super::plan::Plan;
+use super::mover::{self, Memory};
+use super::plan::{Plan, Step};
 use super::survivors::{self, Names};
 use super::table::{Connection, PLACES, Role, Running, Table};
 use super::wire::{self, REQUEST, Request, Tag};
 use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS, sys};
+use sys::Forked;
 
 /// What is left may end by itself for so long before it is told to.
 const GRACE_MS: i64 = 20;
@@ -50,6 +52,7 @@ pub(super) struct Prepared<'a> {
     pub(super) keep: Vec<RawFd>,
     /// The opener's connection is at place 0.
     pub(super) table: Table,
+    pub(super) memory: Memory,
     pub(super) uid: u32,
 }
 
@@ -66,6 +69,10 @@ struct Init<'p, 'a> {
     prepared: &'p mut Prepared<'a>,
     child_signals: OwnedFd,
     pidfd: OwnedFd,
+    /// Where the mover is asked.
+    door: Option<OwnedFd>,
+    /// The one that works now.
+    mover: Option<Pid>,
     proc_is_ours: bool,
     phase: Phase,
     names: Names,
@@ -109,9 +116,10 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
 
     let mut held = std::mem::take(&mut prepared.held);
     let (plan, inotify, requests) = (prepared.plan, prepared.inotify.as_ref(), prepared.requests.as_ref());
-    let mut interpreter = Interpreter { plan, held: &mut held, inotify, requests, proc_is_ours: false };
+    let mut interpreter =
+        Interpreter { plan, held: &mut held, inotify, requests, door: None, proc_is_ours: false };
     interpreter.run(&mut |trouble| report(prepared, Tag::Warning, trouble))?;
-    let proc_is_ours = interpreter.proc_is_ours;
+    let Interpreter { door, proc_is_ours, .. } = interpreter;
     // everything in it was put back; freeing its memory could meet a lock
     std::mem::forget(held);
 
@@ -127,7 +135,8 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
     }
     report(prepared, Tag::Ready, Trouble { step: 0, errno: 0, detail: "" });
     let phase = Phase::Open;
-    Ok(Init { prepared, child_signals, pidfd, proc_is_ours, phase, names: Names::new(), limit })
+    let names = Names::new();
+    Ok(Init { prepared, child_signals, pidfd, door, mover: None, proc_is_ours, phase, names, limit })
 }
 
 /// Waits for the launcher's word on the maps.
@@ -144,7 +153,8 @@ fn is_mapped(prepared: &Prepared<'_>) -> Result<bool, Trouble> {
     }
 }
 
-fn close_others(keep: &[RawFd]) {
+/// Closes all descriptors from 3 on but these, which ascend.
+pub(super) fn close_others(keep: &[RawFd]) {
     let mut next = 3u32;
     for &fd in keep.iter().filter(|&&fd| fd >= 3) {
         let fd = fd as u32;
@@ -171,8 +181,10 @@ impl Init<'_, '_> {
     fn turn(&mut self) {
         let listener = self.prepared.listener.as_ref().map_or(-1, AsRawFd::as_raw_fd);
         let signals = self.child_signals.as_raw_fd();
+        // one mover at a time: no two moves meet
+        let door = self.door.as_ref().filter(|_| self.mover.is_none()).map_or(-1, AsRawFd::as_raw_fd);
         let timeout = self.timeout();
-        if sys::poll(self.prepared.table.poll_list([signals, listener]), timeout).is_err() {
+        if sys::poll(self.prepared.table.poll_list([signals, listener, door]), timeout).is_err() {
             // ENOMEM: nothing better than to try again, not at once
             let _ = sys::poll(&mut [], TICK_MS as i32);
         }
@@ -183,6 +195,9 @@ impl Init<'_, '_> {
         self.hear_all();
         if listener >= 0 && self.prepared.table.is_ready(listener) {
             self.accept_all();
+        }
+        if door >= 0 && self.prepared.table.is_ready(door) {
+            self.start_mover();
         }
         self.kill_overdue();
         self.advance();
@@ -204,10 +219,28 @@ impl Init<'_, '_> {
         }
     }
 
-    fn reap(&self) {
+    fn reap(&mut self) {
         let mut record = [0u8; 128];
         while rustix::io::read(&self.child_signals, &mut record).is_ok() {}
-        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+        while let Ok(Some((ended, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+            self.mover = self.mover.filter(|&mover| mover != ended);
+        }
+    }
+
+    /// Gives who asks next a mover; where none can be made, EXDEV stays the answer.
+    fn start_mover(&mut self) {
+        let Some(door) = &self.door else { return };
+        let Ok(connection) = rustix::net::accept_with(door, SocketFlags::CLOEXEC) else { return };
+        let overlay = self.prepared.plan.steps.iter().find_map(|step| match step {
+            Step::Overlay(spec) => Some(spec.target.as_c_str()),
+            _ => None,
+        });
+        let Some(root) = overlay else { return };
+        match sys::fork_into(0) {
+            Ok(Forked::Child) => mover::main(connection, root, &mut self.prepared.memory),
+            Ok(Forked::Parent { pid, .. }) => self.mover = Pid::from_raw(pid),
+            Err(_) => {}
+        }
     }
 
     fn forget_ended_commands(&mut self) {
@@ -221,7 +254,7 @@ impl Init<'_, '_> {
         loop {
             let Some(listener) = &self.prepared.listener else { return };
             let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) else { return };
-            let ours = sys::peer(socket.as_fd()).is_ok_and(|(_, uid)| uid == self.prepared.uid);
+            let ours = sys::peer(socket.as_fd()).is_ok_and(|peer| peer.uid == self.prepared.uid);
             if !ours {
                 let _ = wire::reply(&socket, Tag::Refused, (0, 0), b"it belongs to another user", &[]);
                 continue;

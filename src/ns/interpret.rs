@@ -7,14 +7,14 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
-
-use rustix::net::SocketAddrUnix;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::plan::{Bind, Cover, Held, Plan, Step};
 use super::sys;
+use crate::psfs::door;
 
 /// Requests from inside that may wait.
 const BACKLOG: i32 = 64;
@@ -37,6 +37,8 @@ pub(super) struct Interpreter<'a> {
     pub(super) inotify: Option<&'a OwnedFd>,
     /// The socket that gets a name in the cover.
     pub(super) requests: Option<&'a OwnedFd>,
+    /// Where the mover is asked; made with the cover.
+    pub(super) door: Option<OwnedFd>,
     /// `/proc` shows this pid namespace.
     pub(super) proc_is_ours: bool,
 }
@@ -162,6 +164,9 @@ impl<'a> Interpreter<'a> {
         if let (Some(name), Some(requests)) = (cover.requests(), self.requests) {
             listen_at(&dir, name, requests).map_err(|e| (e, "socket"))?;
         }
+        if cover.has_door() {
+            self.door = Some(make_door(&dir).map_err(|e| (e, "socket"))?);
+        }
         drop(dir);
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
         rustix::mount::mount_remount(cover.path(), flags, c"").map_err(|e| (e, "remount"))
@@ -174,6 +179,16 @@ fn listen_at(dir: &OwnedFd, name: &CStr, socket: &OwnedFd) -> Result<(), Errno> 
     rustix::net::bind(socket, &SocketAddrUnix::new(name)?)?;
     rustix::net::listen(socket, BACKLOG)?;
     rustix::process::chdir(c"/")
+}
+
+/// Makes the mover's socket in a directory.
+fn make_door(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    listen_at(dir, door::SOCKET, &socket)?;
+    // every user of the session may ask; what each may is seen then
+    rustix::fs::chmodat(dir, door::SOCKET, Mode::from(0o666), AtFlags::empty())?;
+    Ok(socket)
 }
 
 /// A read-only one is bound without what is mounted below it.

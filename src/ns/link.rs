@@ -73,7 +73,7 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
         let why = String::from_utf8_lossy(&reply.text);
         return Err(Error::failure(format!("cannot join the session: {why}")));
     }
-    let (init, _) = sys::peer(socket.as_fd()).context("ask for the peer of", session_dir)?;
+    let init = sys::peer(socket.as_fd()).context("ask for the peer of", session_dir)?.pid;
     let mut fds = reply.fds.into_iter();
     let Some(pidfd) = fds.next().filter(|_| reply.tag == Tag::Welcome) else {
         return Err(trouble::init_is_gone());

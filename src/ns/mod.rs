@@ -31,6 +31,7 @@
 //! |---|---|
 //! | `plan`, `interpret` | what is done to the namespaces: data, and its execution |
 //! | `open`, `idmap`, `init`, `table`, `survivors` | the session's first process |
+//! | `mover` | its child that renames a directory of a lower |
 //! | `link`, `wire` | a launcher's connection to it |
 //! | `command`, `join`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
@@ -46,6 +47,7 @@ mod init;
 mod interpret;
 mod join;
 mod link;
+mod mover;
 mod open;
 pub mod plan;
 pub mod probe;

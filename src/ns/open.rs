@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Result};
 use super::idmap::{self, OwnMaps};
 use super::init::{self, Prepared};
 use super::link::{self, Link};
+use super::mover::Memory;
 use super::plan::Plan;
 use super::sys::{self, Forked};
 use super::table::{Connection, Role, Table};
@@ -125,6 +126,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         lock: opening.lock,
         keep,
         table,
+        memory: Memory::new(),
         uid: rustix::process::geteuid().as_raw(),
     })
 }

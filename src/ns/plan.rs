@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, quoted};
 use crate::overlay::mount::OverlaySpec;
+use crate::psfs::door;
 
 /// The steps, in order.
 #[derive(Debug, Default)]
@@ -77,6 +78,8 @@ pub struct Cover {
     binds: Vec<Window>,
     /// The name of a socket where processes inside ask the launchers.
     requests: Option<&'static CStr>,
+    /// The mover listens here.
+    door: bool,
     options: CString,
 }
 
@@ -86,7 +89,8 @@ impl Cover {
         let pages: usize = files.iter().map(|(_, content)| content.len() / 4096 + 2).sum();
         let options = format!("mode=0755,size={}k,nr_inodes={}", 4 * pages + 64, files.len() + 64);
         let options = CString::new(options).map_err(|_| Error::failure("a number with a NUL"))?;
-        Ok(Self { path: c_path(path)?, files, binds: Vec::new(), requests: None, options })
+        let binds = Vec::new();
+        Ok(Self { path: c_path(path)?, files, binds, requests: None, door: false, options })
     }
 
     /// Lets a file (a socket too) or directory of the host show through as `name`, read-only.
@@ -105,6 +109,16 @@ impl Cover {
 
     pub(super) fn requests(&self) -> Option<&'static CStr> {
         self.requests
+    }
+
+    /// Has the mover listen, at [`door::SOCKET`].
+    pub fn with_door(mut self) -> Self {
+        self.door = true;
+        self
+    }
+
+    pub(super) fn has_door(&self) -> bool {
+        self.door
     }
 
     pub(super) fn path(&self) -> &CStr {
@@ -230,7 +244,8 @@ impl fmt::Display for Step {
                 write!(f, "cover {} with", shown(&cover.path))?;
                 list(f, cover.files.iter().map(|(name, _)| name))?;
                 list(f, cover.binds.iter().map(|window| &window.target))?;
-                cover.requests.iter().try_for_each(|name| write!(f, " socket {}", shown(name)))
+                cover.requests.iter().try_for_each(|name| write!(f, " socket {}", shown(name)))?;
+                if cover.door { write!(f, " socket {}", shown(door::SOCKET)) } else { Ok(()) }
             }
             Step::FreshProc => f.write_str("fresh-proc `/proc`"),
         }
@@ -244,7 +259,7 @@ mod tests {
     #[test]
     fn prints_one_line_a_step() {
         let cover = Cover::new(Path::new("/s/store"), vec![(c".inside".into(), b"x".to_vec())]).unwrap();
-        let cover = cover.bind(Path::new("/s/store/psfs/a.so"), "psfs.so").unwrap();
+        let cover = cover.bind(Path::new("/s/store/psfs/a"), "preload").unwrap().with_door();
         let plan = Plan::new(vec![
             Step::SlaveMounts,
             Step::HoldSubmounts(vec![
@@ -258,7 +273,7 @@ mod tests {
             Step::FreshProc,
         ]);
         let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nbind `/s/e` at `/p/h` read-only\nwatch `/p`\n\
-                        cover `/s/store` with `.inside` `/s/store/psfs.so`\nfresh-proc `/proc`\n";
+                        cover `/s/store` with `.inside` `/s/store/preload` socket `rename.sock`\nfresh-proc `/proc`\n";
         assert_eq!(plan.to_string(), expected);
         assert_eq!(plan.holds(), 3);
     }

@@ -172,7 +172,7 @@ pub fn set_read_only(mount: BorrowedFd<'_>, all: bool) -> Result<(), Errno> {
 }
 
 /// The user at the other end of a unix socket, and its process (0: not visible from here).
-pub fn peer(socket: BorrowedFd<'_>) -> Result<(i32, u32), Errno> {
+pub fn peer(socket: BorrowedFd<'_>) -> Result<libc::ucred, Errno> {
     // SAFETY: zero is a valid ucred; the length passed is its size.
     unsafe {
         let mut cred: libc::ucred = zeroed();
@@ -185,7 +185,7 @@ pub fn peer(socket: BorrowedFd<'_>) -> Result<(i32, u32), Errno> {
             value,
             &raw mut length,
         )))?;
-        Ok((cred.pid, cred.uid))
+        Ok(cred)
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Table {
     polls: Vec<libc::pollfd>,
 }
 
-/// Entries before the connections: SIGCHLD and the listener.
-pub(super) const FIXED: usize = 2;
+/// Entries before the connections: SIGCHLD, the listener, the mover's door.
+pub(super) const FIXED: usize = 3;
 
 impl Table {
     pub(super) fn new() -> Self {

@@ -25,6 +25,7 @@ use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
 use crate::progress::Meter;
+use crate::psfs::library;
 
 /// How to open.
 pub struct Options<'a> {
@@ -51,6 +52,8 @@ pub struct Session {
     /// Sessions that ended without anybody noticing: their staging is kept.
     pub orphans: Vec<String>,
     pub joined: bool,
+    /// Its commands may have the preload library.
+    pub preload: bool,
 }
 
 /// How long a start waits for a session that is ending before it says so.
@@ -70,7 +73,8 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             && may_join(&project.staging().join(&name), options)?
             && let Some(link) = ns::connect(&project.staging().join(&name))?
         {
-            same_mounts(&project, &name, say)?;
+            let record = Record::read(&project.staging().join(&name))?;
+            same_mounts(&project, &name, record.as_ref(), say)?;
             return Ok(Session {
                 project,
                 name,
@@ -81,6 +85,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
                 resumed: Vec::new(),
                 orphans: Vec::new(),
                 joined: true,
+                preload: record.is_some_and(|record| record.preload),
             });
         }
         if !said && began.elapsed() > PATIENCE {
@@ -113,8 +118,7 @@ fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
 
 /// A joiner gets the session's mounts, whatever is configured by now; it is told so, and
 /// refused when it asked for others itself.
-fn same_mounts(project: &Project, session: &str, say: &dyn Fn(&str)) -> Result<()> {
-    let record = Record::read(&project.staging().join(session))?;
+fn same_mounts(project: &Project, session: &str, record: Option<&Record>, say: &dyn Fn(&str)) -> Result<()> {
     if record.is_none_or(|record| record.rules == project.config.fingerprint()) {
         return Ok(());
     }
@@ -153,6 +157,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         rules: project.config.fingerprint(),
         mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
         made: Vec::new(),
+        preload: library::publish(project.store.root())?.is_some(),
         boot: record::boot_id(),
         started: record::now_ms(),
     };
@@ -179,6 +184,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         resumed,
         orphans,
         joined: false,
+        preload: record.preload,
     })
 }
 

@@ -12,6 +12,7 @@ use super::project::{Place, Project};
 use crate::error::{Context, Error, Result};
 use crate::ns::plan::{Cover, Held, Plan, Step, c_path};
 use crate::overlay::mount::{Layers, OverlaySpec};
+use crate::psfs::{self, library, page};
 
 /// The mounts of a session that is opened now.
 pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
@@ -61,7 +62,15 @@ pub fn plan(
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
     let mut files = super::shell::files();
     files.push((inside::INSIDE.into(), inside.text().into_bytes()));
-    let mut cover = Cover::new(place.store.root(), files)?.with_requests(inside::REQUESTS);
+    let store = place.store.root();
+    let mut cover = match library::place(store) {
+        Some(library) => {
+            files.push((page::NAME.into(), page::encode(page::RENAME_DOOR).to_vec()));
+            Cover::new(store, files)?.bind(&library, psfs::environment::SHOWN)?.with_door()
+        }
+        None => Cover::new(store, files)?,
+    };
+    cover = cover.with_requests(inside::REQUESTS);
     if let Some(repository) = git::of_host(place) {
         cover = cover.bind(&repository, git::HOST)?;
     }

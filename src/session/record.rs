@@ -39,6 +39,9 @@ pub struct Record {
     /// Names in the upper that were made for those.
     #[serde(default)]
     pub made: Vec<Vec<u8>>,
+    /// Its cover shows the preload library, and the mover listens there.
+    #[serde(default)]
+    pub preload: bool,
     /// Fingerprint of the metadata that the upper's root was given: unchanged, and
     /// empty, means that nothing was written.
     pub upper_root: String,
@@ -176,6 +179,7 @@ mod tests {
             rules: String::new(),
             mounts: Vec::new(),
             made: Vec::new(),
+            preload: false,
             upper_root: String::new(),
             boot: boot_id(),
             started: now_ms(),

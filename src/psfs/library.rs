@@ -1,0 +1,151 @@
+//! Writing the library out, once per store and content.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::stub;
+use crate::cas::Digest;
+use crate::error::{Context, Error, Result};
+use crate::os::mkdir;
+
+/// The library as `build.rs` made it; empty on an architecture that has none.
+const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
+/// What stands before the store's path in it (`preload/place.rs`).
+const MARK: &[u8] = b"vrift-store-at:\0";
+/// Bytes of a store's path at most, without its NUL.
+const PATH: usize = 1023;
+
+const FILE: &str = "x86_64.so";
+/// What loaders expand `$PLATFORM` to in 64-bit programs, and musl's, which does not.
+const ALIASES: [&str; 3] = ["haswell.so", "xeon_phi.so", "$PLATFORM.so"];
+/// The same in 32-bit programs.
+const NARROW: [&str; 4] = ["i386.so", "i486.so", "i586.so", "i686.so"];
+
+/// Where the library is, or is to be, for a store at this path. `None`: runs of this store
+/// go without, because LD_PRELOAD could not name it (rule 24), or it is not built for
+/// this architecture.
+pub fn place(store: &Path) -> Option<PathBuf> {
+    let path = store.as_os_str().as_bytes();
+    let stops = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b'$' | 0x0b);
+    if LIBRARY.is_empty() || path.len() > PATH || path.iter().any(stops) {
+        return None;
+    }
+    let name = Digest::of(&[LIBRARY, path].concat()).hex();
+    Some(store.join("psfs").join(name.get(..20)?))
+}
+
+/// Puts the library there, unless it is there.
+pub fn publish(store: &Path) -> Result<Option<PathBuf>> {
+    let Some(place) = place(store) else { return Ok(None) };
+    if fs::symlink_metadata(place.join(FILE)).is_ok_and(|meta| meta.len() == LIBRARY.len() as u64) {
+        return Ok(Some(place));
+    }
+    write(store, &place)?;
+    Ok(Some(place))
+}
+
+/// Makes the directory aside and gives it its name once all of it is on the disk: a
+/// library that a power cut left without content would be an error in every program.
+fn write(store: &Path, place: &Path) -> Result<()> {
+    let psfs = store.join("psfs");
+    mkdir::private(&psfs)?;
+    let aside = tempdir(&psfs)?;
+    let fill = || -> Result<()> {
+        write_file(&aside.join(FILE), &filled(store)?)?;
+        for name in ALIASES {
+            let link = aside.join(name);
+            symlink(FILE, &link).context("make link", &link)?;
+        }
+        let (first, rest) = NARROW.split_first().unwrap_or((&"", &[]));
+        write_file(&aside.join(first), &stub::library())?;
+        for name in rest {
+            let link = aside.join(name);
+            symlink(first, &link).context("make link", &link)?;
+        }
+        fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).context("chmod", &aside)?;
+        File::open(&aside).and_then(|dir| dir.sync_all()).context("sync", &aside)
+    };
+    fill().or_else(|error| fs::remove_dir_all(&aside).context("remove", &aside).and(Err(error)))?;
+    match fs::rename(&aside, place) {
+        Ok(()) => Ok(()),
+        // somebody else was first, or a copy that is not whole is in the way
+        Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+            let kept =
+                fs::symlink_metadata(place.join(FILE)).is_ok_and(|meta| meta.len() == LIBRARY.len() as u64);
+            let away = if kept { &aside } else { place };
+            fs::remove_dir_all(away).context("remove", away)?;
+            if kept { Ok(()) } else { fs::rename(&aside, place).context("make", place) }
+        }
+        Err(error) => Err(Error::io("make", place, &error)),
+    }
+}
+
+/// A directory of our own below `dir`.
+fn tempdir(dir: &Path) -> Result<PathBuf> {
+    let mut number = 0;
+    loop {
+        let path = dir.join(format!(".new-{}-{number}", std::process::id()));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(Error::io("make directory", &path, &error)),
+        }
+    }
+}
+
+fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create_new(path)?;
+        file.write_all(content)?;
+        file.set_permissions(fs::Permissions::from_mode(0o555))?;
+        file.sync_all()
+    };
+    write().context("write", path)
+}
+
+/// The library of a store: its path is in it.
+fn filled(store: &Path) -> Result<Vec<u8>> {
+    let mut library = LIBRARY.to_vec();
+    let path = store.as_os_str().as_bytes();
+    let mark = library.windows(MARK.len()).position(|window| window == MARK);
+    let place = mark.and_then(|at| library.get_mut(at + MARK.len()..)?.get_mut(..path.len()));
+    place
+        .ok_or_else(|| Error::failure("the preload library has no place for the store's path"))?
+        .copy_from_slice(path);
+    Ok(library)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_ld_preload_cannot_name_has_none() {
+        assert!(place(Path::new("/s/store")).is_some());
+        for path in ["/s/a b", "/s/a:b", "/s/$HOME", "/s/a\tb", "/s/a\nb"] {
+            assert_eq!(place(Path::new(path)), None, "{path:?}");
+        }
+        assert_eq!(place(&Path::new("/").join("x".repeat(1024))), None);
+    }
+
+    #[test]
+    fn it_is_written_once_and_again_when_it_is_not_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = publish(dir.path()).unwrap().unwrap();
+        let path = dir.path().as_os_str().as_bytes();
+        let library = fs::read(place.join("$PLATFORM.so")).unwrap();
+        assert!(library.windows(path.len() + 1).any(|window| window == [path, b"\0"].concat()));
+        assert_eq!(fs::read(place.join("i586.so")).unwrap(), stub::library());
+        let before = fs::metadata(place.join(FILE)).unwrap();
+        publish(dir.path()).unwrap();
+        assert_eq!(fs::metadata(place.join(FILE)).unwrap().modified().unwrap(), before.modified().unwrap());
+        fs::remove_file(place.join(FILE)).unwrap();
+        fs::write(place.join(FILE), "").unwrap();
+        publish(dir.path()).unwrap();
+        assert_eq!(fs::read(place.join(FILE)).unwrap(), library);
+        assert_eq!(fs::read_dir(dir.path().join("psfs")).unwrap().count(), 1);
+    }
+}

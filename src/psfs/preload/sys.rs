@@ -1,0 +1,285 @@
+//! System calls, raw: no errno, no cancellation point, no interposed function.
+
+use core::ffi::{CStr, c_char, c_int, c_uint};
+use core::mem::MaybeUninit;
+
+use super::arch::{call, number};
+
+pub const EINTR: isize = 4;
+pub const EIO: isize = 5;
+pub const EXDEV: isize = 18;
+pub const AT_FDCWD: c_int = -100;
+pub const RENAME_EXCHANGE: c_uint = 2;
+
+const O_DIRECTORY: usize = 0o200_000;
+const O_CLOEXEC: usize = 0o2_000_000;
+const O_PATH: usize = 0o10_000_000;
+const AT_SYMLINK_NOFOLLOW: usize = 0x100;
+const AT_NO_AUTOMOUNT: usize = 0x800;
+const AT_EMPTY_PATH: usize = 0x1000;
+const AF_UNIX: u16 = 1;
+const SOCK_SEQPACKET: usize = 5;
+const SOCK_CLOEXEC: usize = 0o2_000_000;
+const SOL_SOCKET: c_int = 1;
+const SCM_RIGHTS: c_int = 1;
+const MSG_NOSIGNAL: usize = 0x4000;
+const SIG_SETMASK: usize = 2;
+const F_DUPFD_CLOEXEC: usize = 1030;
+
+/// `at` as the kernel takes it: sign-extended.
+fn fd(at: c_int) -> usize {
+    at as isize as usize
+}
+
+/// # Safety
+/// None: the kernel answers EFAULT to what is no string. Unsafe for symmetry with libc.
+#[inline(always)]
+pub unsafe fn rename(old: *const c_char, new: *const c_char) -> isize {
+    // SAFETY: the kernel reads both strings, checked.
+    unsafe { call(number::RENAME, [old as usize, new as usize, 0, 0, 0, 0]) }
+}
+
+/// # Safety
+/// As `rename`.
+#[inline(always)]
+pub unsafe fn renameat(old_at: c_int, old: *const c_char, new_at: c_int, new: *const c_char) -> isize {
+    // SAFETY: as in `rename`.
+    unsafe { call(number::RENAMEAT, [fd(old_at), old as usize, fd(new_at), new as usize, 0, 0]) }
+}
+
+/// # Safety
+/// As `rename`.
+#[inline(always)]
+pub unsafe fn renameat2(
+    old_at: c_int,
+    old: *const c_char,
+    new_at: c_int,
+    new: *const c_char,
+    flags: c_uint,
+) -> isize {
+    let arguments = [fd(old_at), old as usize, fd(new_at), new as usize, flags as usize, 0];
+    // SAFETY: as in `rename`.
+    unsafe { call(number::RENAMEAT2, arguments) }
+}
+
+/// A descriptor that is closed when it goes.
+pub struct Fd(c_int);
+
+impl Fd {
+    /// From a system call's answer. A number below 3 is given back for one above: the
+    /// caller may have closed its standard descriptors, and nobody is to write to ours.
+    fn new(answer: isize) -> Result<Self, isize> {
+        if answer < 0 {
+            return Err(-answer);
+        }
+        let low = Fd(answer as c_int);
+        if low.0 > 2 {
+            return Ok(low);
+        }
+        // SAFETY: no memory is involved.
+        let high = unsafe { call(number::FCNTL, [fd(low.0), F_DUPFD_CLOEXEC, 3, 0, 0, 0]) };
+        if high < 0 { Err(-high) } else { Ok(Fd(high as c_int)) }
+    }
+
+    pub fn raw(&self) -> c_int {
+        self.0
+    }
+
+    /// Reads from a file at its beginning; returns how many bytes.
+    pub fn read(&self, buffer: &mut [u8]) -> isize {
+        // SAFETY: pointer and length describe the buffer.
+        unsafe { call(number::READ, [fd(self.0), buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+    }
+
+    /// Receives one message; returns how many bytes, 0 at the connection's end.
+    pub fn receive(&self, buffer: &mut [u8]) -> isize {
+        loop {
+            let arguments = [fd(self.0), buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0];
+            // SAFETY: pointer and length describe the buffer.
+            let length = unsafe { call(number::RECVFROM, arguments) };
+            if length != -EINTR {
+                return length;
+            }
+        }
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: ours alone.
+        unsafe { call(number::CLOSE, [fd(self.0), 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// Opens a directory, to be named only.
+///
+/// # Safety
+/// `path` is a C string.
+pub unsafe fn open_path(at: c_int, path: *const u8) -> Result<Fd, isize> {
+    let flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    // SAFETY: the caller's promise.
+    Fd::new(unsafe { call(number::OPENAT, [fd(at), path as usize, flags, 0, 0, 0]) })
+}
+
+/// Opens a file for reading.
+pub fn open_file(at: &Fd, name: &CStr) -> Result<Fd, isize> {
+    // SAFETY: a C string.
+    Fd::new(unsafe { call(number::OPENAT, [fd(at.0), name.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) })
+}
+
+/// struct statx (linux/stat.h), as far as it is read here.
+#[repr(C)]
+pub struct Statx {
+    mask: u32,
+    _1: [u32; 6],
+    mode: u16,
+    _2: [u16; 57],
+    mount: u64,
+    _3: [u64; 13],
+}
+
+const _: () = assert!(size_of::<Statx>() == 256);
+
+const STATX_TYPE: usize = 1;
+const STATX_MNT_ID: usize = 0x1000;
+
+impl Statx {
+    pub fn is_dir(&self) -> bool {
+        self.mode & 0o170_000 == 0o040_000
+    }
+
+    /// The mount it was found on; `None` before Linux 5.8.
+    pub fn mount(&self) -> Option<u64> {
+        (self.mask as usize & STATX_MNT_ID != 0).then_some(self.mount)
+    }
+}
+
+/// # Safety
+/// `path` is a C string.
+pub unsafe fn statx(at: c_int, path: *const u8) -> Result<Statx, isize> {
+    let flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+    let mut stat = MaybeUninit::<Statx>::uninit();
+    let arguments = [fd(at), path as usize, flags, STATX_TYPE | STATX_MNT_ID, stat.as_mut_ptr() as usize, 0];
+    // SAFETY: a structure of 256 bytes, all of it written by a call that succeeds.
+    unsafe {
+        let answer = call(number::STATX, arguments);
+        if answer < 0 { Err(-answer) } else { Ok(stat.assume_init()) }
+    }
+}
+
+/// Blocks all signals of this thread; returns what was blocked before.
+pub fn block_signals() -> u64 {
+    set_signals(u64::MAX)
+}
+
+/// Sets which signals are blocked; returns which were before.
+pub fn set_signals(mask: u64) -> u64 {
+    let mut before = 0u64;
+    let arguments = [SIG_SETMASK, &raw const mask as usize, &raw mut before as usize, 8, 0, 0];
+    // SAFETY: both sets are 8 bytes, as said.
+    unsafe { call(number::RT_SIGPROCMASK, arguments) };
+    before
+}
+
+/// struct sockaddr_un.
+#[repr(C)]
+struct Address {
+    family: u16,
+    path: MaybeUninit<[u8; 108]>,
+}
+
+/// Connects to the socket `name` in a directory. The way leads through `/proc`, because
+/// an address has room for 108 bytes only.
+pub fn connect(dir: &Fd, name: &CStr) -> Result<Fd, isize> {
+    // SAFETY: no memory is involved.
+    let socket = Fd::new(unsafe {
+        call(number::SOCKET, [AF_UNIX as usize, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, 0, 0, 0])
+    })?;
+    let mut address = Address { family: AF_UNIX, path: MaybeUninit::uninit() };
+    let path = address.path.as_mut_ptr().cast::<u8>();
+    let mut used = 0;
+    let mut put = |byte: u8| {
+        if used < 108 {
+            // SAFETY: within the 108 bytes.
+            unsafe { path.add(used).write(byte) };
+            used += 1;
+        }
+    };
+    b"/proc/self/fd/".iter().for_each(|&byte| put(byte));
+    let mut unit = 1_000_000_000;
+    while unit > 0 {
+        if dir.0 >= unit || unit == 1 {
+            put(b'0' + (dir.0 / unit % 10) as u8);
+        }
+        unit /= 10;
+    }
+    put(b'/');
+    name.to_bytes_with_nul().iter().for_each(|&byte| put(byte));
+    let arguments = [fd(socket.0), &raw const address as usize, 2 + used, 0, 0, 0];
+    loop {
+        // SAFETY: the length covers what was written.
+        let answer = unsafe { call(number::CONNECT, arguments) };
+        match -answer {
+            EINTR => {}
+            errno if errno > 0 => return Err(errno),
+            _ => return Ok(socket),
+        }
+    }
+}
+
+/// Bytes somewhere.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub start: *const u8,
+    pub length: usize,
+}
+
+/// struct msghdr.
+#[repr(C)]
+struct Message {
+    name: usize,
+    name_length: usize,
+    parts: *const Part,
+    count: usize,
+    control: *const Rights,
+    control_length: usize,
+    flags: usize,
+}
+
+/// struct cmsghdr with two descriptors.
+#[repr(C)]
+struct Rights {
+    length: usize,
+    level: c_int,
+    kind: c_int,
+    fds: [c_int; 2],
+}
+
+/// Sends one message with two descriptors.
+///
+/// # Safety
+/// Every part can be read.
+pub unsafe fn send(socket: &Fd, parts: &[Part; 3], fds: [&Fd; 2]) -> Result<(), isize> {
+    let rights =
+        Rights { length: size_of::<Rights>(), level: SOL_SOCKET, kind: SCM_RIGHTS, fds: fds.map(Fd::raw) };
+    let message = Message {
+        name: 0,
+        name_length: 0,
+        parts: parts.as_ptr(),
+        count: parts.len(),
+        control: &raw const rights,
+        control_length: size_of::<Rights>(),
+        flags: 0,
+    };
+    loop {
+        let arguments = [fd(socket.0), &raw const message as usize, MSG_NOSIGNAL, 0, 0, 0];
+        // SAFETY: everything the message points to is alive.
+        let answer = unsafe { call(number::SENDMSG, arguments) };
+        match -answer {
+            EINTR => {}
+            errno if errno > 0 => return Err(errno),
+            _ => return Ok(()),
+        }
+    }
+}

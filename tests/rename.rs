@@ -1,0 +1,220 @@
+//! Directories of a lower are renamed as on a bare directory: by the preload library and
+//! the mover (rules 24 and 25).
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::{World, listing};
+
+/// Compiles a C program; `None`, said, where there is no such compiler.
+fn compile(world: &World, compiler: &str, name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
+    let (text, program) = (world.path().join(format!("{name}.c")), world.path().join(name));
+    fs::write(&text, source).unwrap();
+    let built = Command::new(compiler).args(flags).arg("-o").arg(&program).arg(&text).output();
+    match built {
+        Ok(output) if output.status.success() => Some(program),
+        other => {
+            let must = std::env::var_os("VRIFT_MUST_WORK").is_some_and(|value| value == "1");
+            assert!(!must, "{compiler} {flags:?} must work here: {other:?}");
+            eprintln!("skipped: {compiler} {flags:?}: {other:?}");
+            None
+        }
+    }
+}
+
+/// `rename MODE OLD NEW`: what rename(2) and its like say, by name.
+const RENAME: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char **argv) {
+    const char *mode = argv[1], *from = argv[2], *to = argv[3];
+    int answer = -1;
+    errno = 77;
+    if (!strcmp(mode, "rename")) answer = rename(from, to);
+    if (!strcmp(mode, "at")) answer = renameat(AT_FDCWD, from, AT_FDCWD, to);
+    if (!strcmp(mode, "noreplace")) answer = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (!strcmp(mode, "exchange")) answer = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE);
+    if (answer == 0) printf("done%s\n", errno == 77 ? "" : ", and errno changed");
+    else printf("%s\n", strerrorname_np(errno));
+    return 0;
+}
+"#;
+
+/// Everything a tree can hold, below `dir`.
+fn fixture(dir: &Path) {
+    fs::create_dir_all(dir.join("sub/deep")).unwrap();
+    fs::write(dir.join("file"), "content\n").unwrap();
+    fs::write(dir.join("empty"), "").unwrap();
+    fs::write(dir.join("sub/script"), "#!/bin/sh\n").unwrap();
+    fs::write(dir.join("sub/secret"), "secret\n").unwrap();
+    fs::write(dir.join("sub/deep/big"), vec![7u8; 300_000]).unwrap();
+    symlink("../file", dir.join("sub/link")).unwrap();
+    symlink("nowhere", dir.join("dangling")).unwrap();
+    assert!(Command::new("mkfifo").arg(dir.join("fifo")).status().unwrap().success());
+    let chmod = |name: &str, mode| {
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    chmod("sub/script", 0o755);
+    chmod("sub/secret", 0o400);
+    chmod("sub/deep", 0o555);
+    for (name, time) in [("file", "1"), ("sub/deep", "3"), ("sub", "2"), ("", "4")] {
+        let date = format!("@100{time}.12345678{time}");
+        assert!(Command::new("touch").arg("-d").arg(date).arg(dir.join(name)).status().unwrap().success());
+    }
+}
+
+/// What the view has, copied out of it.
+fn view(world: &World, name: &str) -> PathBuf {
+    let out = world.path().join(name);
+    world.exec(["cp", "-a", ".", out.to_str().unwrap()]).ok();
+    out
+}
+
+#[test]
+fn a_directory_of_the_lower_is_renamed_with_all_that_is_in_it() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    fixture(&world.project.join("old"));
+    fs::create_dir(world.project.join("elsewhere")).unwrap();
+    let script = format!("{0} rename old elsewhere/new; ! test -e old; ls -A elsewhere", rename.display());
+    assert_eq!(world.sh(&script).ok(), "done\nnew\n");
+    // in the same run it is seen as in the next one, and as a rename on the host leaves it
+    let next = view(&world, "next");
+    fs::rename(world.project.join("old"), world.project.join("elsewhere/new")).unwrap();
+    assert_eq!(listing(&next.join("elsewhere/new")), listing(&world.project.join("elsewhere/new")));
+    assert!(next.join("elsewhere/new/fifo").symlink_metadata().unwrap().file_type().is_fifo());
+    assert!(!next.join("old").exists());
+}
+
+#[test]
+fn without_the_library_the_kernels_answer_stays() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    let Some(fixed) = compile(&world, "cc", "static", RENAME, &["-static"]) else { return };
+    fixture(&world.project.join("old"));
+    let off = world.run(["exec", "--rename", "off", "--", rename.to_str().unwrap(), "rename", "old", "new"]);
+    assert_eq!(off.ok(), "EXDEV\n");
+    let preload = world.run(["exec", "--rename", "off", "--", "sh", "-c", "echo $LD_PRELOAD$ASAN_OPTIONS"]);
+    assert_eq!(preload.ok(), "\n");
+    assert_eq!(world.exec([fixed.to_str().unwrap(), "rename", "old", "new"]).ok(), "EXDEV\n");
+}
+
+/// Cases in directories of their own: all of them exist when the run begins.
+const CASES: &[(&str, &str)] = &[
+    ("rename d new", "nothing there"),
+    ("at d other/new", "another parent"),
+    ("rename d/ new/", "slashes at the end"),
+    ("rename ./d//sub .//new", "slashes and dots between"),
+    ("rename d none", "an empty directory"),
+    ("rename d full", "one that is not empty"),
+    ("rename d file", "a file"),
+    ("rename d link", "a link to a directory"),
+    ("rename link new", "a link is not a directory"),
+    ("rename link/ new", "but with a slash"),
+    ("rename d d/sub/new", "into itself"),
+    ("rename d/sub d", "over its parent"),
+    ("rename d d", "onto itself"),
+    ("rename d/. new", "dot"),
+    ("rename d/sub/.. new", "dots"),
+    ("rename d other/..", "onto dots"),
+    ("rename gone new", "nothing to rename"),
+    ("rename d gone/new", "no such parent"),
+    ("rename d file/new", "a parent that is a file"),
+    ("rename locked/in new", "out of a parent without the right to write"),
+    ("rename d locked/new", "into such a one"),
+    ("rename d/sub/deep new", "a directory that may not be written, to another parent"),
+    ("rename d/sub/deep d/sub/new", "to the same one"),
+    ("noreplace d new", "nothing to replace"),
+    ("noreplace d none", "an empty directory that stays"),
+    ("noreplace d full", "a full one"),
+];
+
+#[test]
+fn the_answers_are_the_kernels() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    let mut script = String::new();
+    for (number, (case, _)) in CASES.iter().enumerate() {
+        let dir = world.project.join(format!("case{number:02}"));
+        fixture(&dir.join("d"));
+        for empty in ["none", "other", "full/in", "locked/in"] {
+            fs::create_dir_all(dir.join(empty)).unwrap();
+        }
+        fs::write(dir.join("file"), "a file\n").unwrap();
+        symlink("full", dir.join("link")).unwrap();
+        fs::set_permissions(dir.join("locked"), fs::Permissions::from_mode(0o555)).unwrap();
+        script += &format!("(cd case{number:02}; echo \"{case}: $({} {case})\")\n", rename.display());
+    }
+    let bare = world.path().join("bare");
+    assert!(Command::new("cp").arg("-a").arg(&world.project).arg(&bare).status().unwrap().success());
+    let expected = Command::new("sh").arg("-c").arg(&script).current_dir(&bare).output().unwrap();
+    let expected = String::from_utf8(expected.stdout).unwrap();
+    let answers = world.sh(&script).ok();
+    for ((expected, answer), (_, what)) in expected.lines().zip(answers.lines()).zip(CASES) {
+        assert_eq!(answer, expected, "{what}");
+    }
+    assert_eq!(answers.lines().count(), CASES.len());
+    let next = view(&world, "next");
+    for (number, (name, _)) in CASES.iter().enumerate() {
+        let case = format!("case{number:02}");
+        // what a rename gives a new time has another one here
+        let tree = |root: &Path| -> Vec<String> {
+            let untimed = ["\"\"", "\"other\"", "\"locked\"", "\"full\"", "\"d\"", "\"d/sub\""];
+            let line = |line: String| match untimed.iter().find(|name| line.starts_with(&format!("{name} ")))
+            {
+                Some(name) => (*name).to_owned(),
+                None => line,
+            };
+            listing(&root.join(&case)).into_iter().map(line).collect()
+        };
+        assert_eq!(tree(&next), tree(&bare), "{name}");
+    }
+}
+
+#[test]
+fn both_parents_get_a_new_time_and_nothing_else_does() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    for dir in ["from/d/in", "to"] {
+        fs::create_dir_all(world.project.join(dir)).unwrap();
+    }
+    for dir in ["from/d/in", "from/d", "from", "to", "."] {
+        let touched = Command::new("touch").args(["-d", "@1000"]).arg(world.project.join(dir)).status();
+        assert!(touched.unwrap().success());
+    }
+    let script = format!(
+        "{} rename from/d to/d && for d in from to; do test $(stat -c %Y $d) -gt 1000 && echo new; done; \
+         stat -c '%n %Y' . to/d to/d/in",
+        rename.display()
+    );
+    assert_eq!(world.sh(&script).ok(), "done\nnew\nnew\n. 1000\nto/d 1000\nto/d/in 1000\n");
+}
+
+#[test]
+fn links_made_in_the_session_stay_links_and_open_files_stay_open() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    world.write("d/lower", "lower\n");
+    let script = format!(
+        "echo a >d/a; ln d/a d/b; ln d/a outside; exec 3>>d/a 4<d/lower
+         {} rename d e; echo more >&3; cat outside <&4; cat <&4
+         stat -c '%n %h' e/a e/b outside; stat -c %i e/a e/b outside | sort -u | wc -l",
+        rename.display()
+    );
+    assert_eq!(world.sh(&script).ok(), "done\na\nmore\nlower\ne/a 3\ne/b 3\noutside 3\n1\n");
+    let next = view(&world, "next");
+    let inode = |name: &str| next.join(name).metadata().unwrap().ino();
+    assert_eq!([inode("e/a"), inode("e/a")], [inode("e/b"), inode("outside")]);
+}
