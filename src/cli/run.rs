@@ -103,6 +103,12 @@ pub struct Run {
     /// LD_PRELOAD has it done nevertheless; with `off` they do not get it.
     #[arg(long, value_name = "HOW", default_value = "preload", hide_default_value = true)]
     pub rename: Rename,
+    /// Show the project's snapshots, read-only, below `.snapshots/` in the project.
+    ///
+    /// The newest hundred. A snapshot's first time takes as long as a first run's; what is
+    /// made for it is kept until the snapshot is deleted.
+    #[arg(long)]
+    pub snapshots: bool,
     /// Write what happens as lines of JSON to this descriptor.
     ///
     /// Each line is an object with a member `event`; other members, and other events,

@@ -84,7 +84,7 @@ pub fn run_in(
         let mounts = plan::mounts_of(&project)?;
         let repositories = plan::repositories_of(&project)?;
         let workspace = wanted.workspace.clone();
-        let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &mounts, &repositories)?;
+        let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &mounts, &repositories, &[])?;
         printer.out(&steps.to_string());
         return Ok(Ended { project, workspace, status: 0 });
     }
@@ -97,7 +97,13 @@ pub fn run_in(
             (false, true) => Some(Alone::Apply),
             (false, false) => None,
         };
-        let options = Options { workspace: &place.workspace, sync: !wanted.no_sync, alone, meter };
+        let options = Options {
+            workspace: &place.workspace,
+            sync: !wanted.no_sync,
+            alone,
+            snapshots: wanted.snapshots,
+            meter,
+        };
         open(project, &options, &|text| events.say(text))
     })?;
     announce(&session, &events);

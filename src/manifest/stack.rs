@@ -117,13 +117,29 @@ impl Manifest {
             "read",
             self.connection().prepare_cached(
                 "SELECT id FROM base WHERE id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
-                 AND id NOT IN (SELECT base FROM layer)",
+                 AND id NOT IN (SELECT base FROM layer)
+                 AND (root IS NULL OR root NOT IN (SELECT root FROM snapshot))",
             ),
         )?;
         let ids = query.query_map([], |row| row.get(0)).and_then(Iterator::collect);
         let ids: Vec<i64> = self.doing("read bases from", ids)?;
         let bases: Result<Vec<Option<Base>>> = ids.into_iter().map(|id| self.base(id)).collect();
         Ok(bases?.into_iter().flatten().collect())
+    }
+
+    /// A whole base that shows this root and that no workspace is shown by: a snapshot's.
+    pub fn base_of_snapshot(&self, root: &Digest) -> Result<Option<Base>> {
+        let mut query = self.doing(
+            "read",
+            self.connection().prepare_cached(
+                "SELECT id FROM base WHERE root = ?1 AND target IS NULL
+                 AND id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
+                 AND id NOT IN (SELECT base FROM layer) ORDER BY id LIMIT 1",
+            ),
+        )?;
+        let id = query.query_row([root.as_bytes()], |row| row.get(0)).optional();
+        let id: Option<i64> = self.doing("read bases from", id)?;
+        id.map_or(Ok(None), |id| self.base(id))
     }
 
     /// Whether another layer lies on this one.

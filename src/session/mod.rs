@@ -34,6 +34,7 @@ pub mod resolve;
 pub mod rewind;
 pub mod seal;
 pub mod shell;
+pub mod snapshots;
 pub mod stack;
 pub mod staging;
 pub mod sync;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::project::{Place, Project};
 use super::record::{self, Alone, Record};
+use super::snapshots;
 use super::stack;
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
@@ -34,6 +35,8 @@ pub struct Options<'a> {
     pub sync: bool,
     /// Nobody else may join, and why.
     pub alone: Option<Alone>,
+    /// Show the project's snapshots in it.
+    pub snapshots: bool,
     pub meter: &'a Meter,
 }
 
@@ -74,6 +77,10 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             && let Some(link) = ns::connect(&project.staging().join(&name))?
         {
             let record = Record::read(&project.staging().join(&name))?;
+            if options.snapshots {
+                let mounts = record.as_ref().map(|record| record.mounts.as_slice()).unwrap_or_default();
+                snapshots::refuse_without(mounts, &name)?;
+            }
             same_mounts(&project, &name, record.as_ref(), say)?;
             return Ok(Session {
                 project,
@@ -142,10 +149,15 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
     }
     let (project, ready) = stack::ready(project, options.workspace)?;
+    let (project, shown, more) = match options.snapshots {
+        true => snapshots::ready(project, &ready.root)?,
+        false => (project, Vec::new(), Vec::new()),
+    };
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
     let mut mounts = plan::mounts_of(&project)?;
     mounts::drop_known(&project, &ready.root, &mut mounts)?;
+    mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
     let mut record = Record {
         session: name.clone(),
         workspace,
@@ -170,8 +182,9 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let lowers = stack::lowers(record.base, &record.layers);
     let repositories = plan::repositories_of(&project)?;
-    let plan = plan::plan(&project, options.workspace, &name, &lowers, &mounts, &repositories)?;
-    let keep: Vec<_> = ready.locks.iter().map(|lock| lock.fd().as_fd()).collect();
+    let plan = plan::plan(&project, options.workspace, &name, &lowers, &mounts, &repositories, &shown)?;
+    let stack: Vec<Lock> = ready.locks.into_iter().chain(more).collect();
+    let keep: Vec<_> = stack.iter().map(|lock| lock.fd().as_fd()).collect();
     let link = ns::open(Opening { plan: &plan, lock: lock.fd().as_fd(), keep: &keep, session_dir: &staging });
     let link = link.or_else(|error| staging::remove(&staging).and(Err(error)))?;
     Ok(Session {
@@ -179,7 +192,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         name,
         workspace: options.workspace.to_string(),
         link,
-        locks: std::iter::once(lock).chain(ready.locks).collect(),
+        locks: std::iter::once(lock).chain(stack).collect(),
         synced: report,
         resumed,
         orphans,

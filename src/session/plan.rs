@@ -9,6 +9,7 @@ use super::git;
 use super::inside::{self, Inside};
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
+use super::snapshots::{self, Shown};
 use crate::error::{Context, Error, Result};
 use crate::ns::plan::{Cover, Held, Plan, Step, c_path};
 use crate::overlay::mount::{Layers, OverlaySpec};
@@ -42,6 +43,7 @@ pub fn plan(
     lowers: &[String],
     mounts: &[Mount],
     repositories: &[PathBuf],
+    shown: &[Shown],
 ) -> Result<Plan> {
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
@@ -85,6 +87,12 @@ pub fn plan(
     }
     if !binds.is_empty() {
         steps.push(Step::Bind(binds));
+    }
+    for Shown { name, base } in shown {
+        let lowers = vec![below_store(format!("projects/{id}/base/{base}"))?];
+        let layers = Layers { lowers, data: Some(c"objects".to_owned()), ..Layers::default() };
+        let at = c_path(&place.root.join(snapshots::DIR).join(name))?;
+        steps.push(Step::Overlay(OverlaySpec::new(c_path(place.store.root())?, layers, at)));
     }
     steps.push(Step::Watch(target));
     steps.push(Step::Cover(cover));

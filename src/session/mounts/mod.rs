@@ -73,6 +73,8 @@ pub enum What {
     Live,
     Scratch,
     Hide,
+    /// A directory with a mount point for each of these snapshots.
+    Snapshots(Vec<String>),
     Bind {
         source: PathBuf,
         read_only: bool,
@@ -176,12 +178,15 @@ pub fn of_session(project: &Project, submounts: &[Vec<u8>]) -> Result<Vec<Mount>
     arrange(project, mounts, submounts)
 }
 
+/// The names of one directory.
+type Names = HashSet<Vec<u8>>;
+
 /// Drops what cannot be read on the host where a root has something of its own: what was
 /// left out is not deleted (rule 4), and has a place only where its directory is.
 pub fn drop_known(project: &Project, root: &Digest, mounts: &mut Vec<Mount>) -> Result<()> {
     let mut wanted = Vec::with_capacity(mounts.len());
     // neighbours share their directory: its names, if it is one
-    let mut last: Option<(Vec<u8>, Option<HashSet<Vec<u8>>>)> = None;
+    let mut last: Option<(Vec<u8>, Option<Names>)> = None;
     for mount in mounts.drain(..) {
         if mount.what != What::AsOnHost {
             wanted.push(mount);
@@ -201,7 +206,7 @@ pub fn drop_known(project: &Project, root: &Digest, mounts: &mut Vec<Mount>) -> 
 }
 
 /// The names in a root's directory; `None`: it has none at that path.
-fn names_in(project: &Project, root: &Digest, dir: &[u8]) -> Result<Option<HashSet<Vec<u8>>>> {
+fn names_in(project: &Project, root: &Digest, dir: &[u8]) -> Result<Option<Names>> {
     let tree = lookup(&project.manifest, root, dir)?.and_then(|entry| entry.tree());
     let entries = tree.map(|tree| read_dir(&project.manifest, &tree)).transpose()?;
     Ok(entries.map(|entries| entries.into_iter().map(|entry| entry.name).collect()))

@@ -22,6 +22,7 @@ use crate::session::sync::shown;
 
 /// Below a session's staging: what `scratch` directories are, and what hides.
 const SCRATCH: &str = "scratch";
+const SNAPSHOTS: &str = "snapshots";
 const EMPTY: &str = "empty";
 const NOTHING: &str = "nothing";
 
@@ -80,6 +81,7 @@ pub fn binds(root: &Path, staging: &Path, mounts: &[Mount]) -> Result<Vec<Bind>>
             What::Scratch => (staging.join(SCRATCH).join(number.to_string()), false),
             What::Hide if mount.is_dir => (staging.join(EMPTY), true),
             What::Hide => (staging.join(NOTHING), true),
+            What::Snapshots(_) => (staging.join(SNAPSHOTS), true),
             What::Bind { source, read_only } => (source.clone(), *read_only),
         };
         binds.push(Bind { source: c_path(&source)?, target: absolute(root, mount)?, read_only });
@@ -126,6 +128,12 @@ fn sources(staging: &Path, mounts: &[Mount]) -> Result<()> {
         chmod(&nothing, 0o444)?;
     }
     for (number, mount) in mounts.iter().enumerate() {
+        if let What::Snapshots(names) = &mount.what {
+            let dir = staging.join(SNAPSHOTS);
+            names.iter().try_for_each(|name| mkdir::private(&dir.join(name)))?;
+            mkdir::private(&dir)?;
+            chmod(&dir, 0o755)?;
+        }
         if mount.what == What::Scratch {
             let dir = staging.join(SCRATCH).join(number.to_string());
             mkdir::private(&dir)?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::{is_marked, mark, missing, sweep, unmarked};
 use crate::cas::Digest;
 use crate::error::{Context, Result};
+use crate::manifest::Manifest;
 use crate::manifest::base::Base;
 use crate::manifest::diff::{Change, diff};
 use crate::manifest::workspace::Workspace;
@@ -92,6 +93,21 @@ fn render(project: &Project, dest: &Path, target: &Digest, projection: &dyn Proj
 /// Gives a workspace a base of its own that shows its head. Nothing refers to it until it
 /// is whole; cut short, it is swept away.
 pub fn render_own(project: &Project, now: &Workspace, head: Digest) -> Result<()> {
+    aside(project, &head, &now.name, |manifest, id| manifest.set_stack(now.id, Some(id), None))?;
+    sweep(project)
+}
+
+/// Makes a base that shows a snapshot's root; it is there as long as the snapshot is.
+pub fn render_snapshot(project: &Project, root: &Digest) -> Result<()> {
+    aside(project, root, "", |_, _| Ok(()))
+}
+
+fn aside(
+    project: &Project,
+    root: &Digest,
+    workspace: &str,
+    refer: impl FnOnce(&Manifest, i64) -> Result<()>,
+) -> Result<()> {
     let manifest = &project.manifest;
     let id = manifest.add_base(projection::STUB)?;
     let Some(_lock) = Lock::attempt(&project.base_lock(id), Hold::Exclusive)? else { return Ok(()) };
@@ -100,14 +116,13 @@ pub fn render_own(project: &Project, now: &Workspace, head: Digest) -> Result<()
     }
     let dest = project.base_path(id);
     let projection = projection::named(projection::STUB)?;
-    let names = render(project, &dest, &head, projection.as_ref())?;
+    let names = render(project, &dest, root, projection.as_ref())?;
     failpoint::at("base.aside").context("make", &dest)?;
-    if !is_marked(&dest, &head) {
-        return Err(unmarked(&now.name));
+    if !is_marked(&dest, root) {
+        return Err(unmarked(workspace));
     }
     manifest.transaction(|manifest| {
-        manifest.base_reached(id, &head, Some(names))?;
-        manifest.set_stack(now.id, Some(id), None)
-    })?;
-    sweep(project)
+        manifest.base_reached(id, root, Some(names))?;
+        refer(manifest, id)
+    })
 }

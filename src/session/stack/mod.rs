@@ -20,7 +20,7 @@ mod sweep;
 
 use std::path::Path;
 
-pub use base::finish_target;
+pub use base::{finish_target, render_snapshot};
 pub use layer::adopt;
 pub use sweep::sweep;
 
@@ -229,7 +229,8 @@ fn mark(dest: &Path, root: &Digest) -> Result<()> {
     xattr::set(Dir::open(dest)?, MARK, root.hex().as_bytes()).context("mark", dest)
 }
 
-fn is_marked(dest: &Path, root: &Digest) -> bool {
+/// Whether a lower tree shows what it is said to.
+pub fn is_marked(dest: &Path, root: &Digest) -> bool {
     let mark = Dir::open(dest).ok().and_then(|dir| xattr::get(dir, MARK).ok().flatten());
     mark.is_some_and(|mark| mark == root.hex().as_bytes())
 }
