@@ -1,12 +1,16 @@
 //! Changes of the workspace are written to the host: all of them or none, exactly.
 
 mod support;
+#[allow(dead_code)]
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use support::{Ran, World, listing};
+use terminal::Terminal;
 
 /// The project as the workspace has it, copied to a directory outside.
 fn inside(world: &World, name: &str) -> Vec<String> {
@@ -517,4 +521,140 @@ fn a_full_disk_takes_all_back() {
     assert!(error.contains("No space left on device") && error.contains("nothing was changed"), "{error}");
     let out = ran.ok();
     assert!(out.starts_with("old\na\n"), "{out}");
+}
+
+#[test]
+fn attributes_and_owners_arrive_as_they_are() {
+    needs_sessions!();
+    use vrift::os::xattr;
+    let world = World::new();
+    world.write("forged", "x");
+    world.write("theirs", "1");
+    let set = |path: &str, name: &std::ffi::CStr| {
+        let file = std::fs::File::open(world.project.join(path)).unwrap();
+        xattr::set(&file, name, b"/aa/bbbbbbbbbbbbbbbbbbbb")
+    };
+    if set("forged", c"user.overlay.redirect").and_then(|()| set("forged", c"user.a")).is_err() {
+        eprintln!("skipped: no user attributes here");
+        return;
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(world.project.join("theirs"), Some(1234), Some(4321)).unwrap();
+    }
+    world
+        .sh("cp -a forged copied; mkdir new; cp -a forged new/copied; echo 2 > theirs; chmod 4711 theirs")
+        .ok();
+    world.run(["apply"]).ok();
+    for path in ["copied", "new/copied"] {
+        let file = std::fs::File::open(world.project.join(path)).unwrap();
+        let mut names: Vec<String> =
+            xattr::list(&file).unwrap().iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        names.retain(|name| name.starts_with("user."));
+        names.sort();
+        assert_eq!(names, ["user.a", "user.overlay.redirect"], "{path}");
+    }
+    let stat = std::fs::metadata(world.project.join("theirs")).unwrap();
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(stat.mode() & 0o7777, 0o4711);
+    if is_root {
+        assert_eq!((stat.uid(), stat.gid()), (1234, 4321));
+    }
+    clean(&world);
+}
+
+#[test]
+fn a_fork_is_applied_like_the_main_workspace_and_main_takes_it_over() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "1\n");
+    world.write("b", "1\n");
+    world.exec(["true"]).ok();
+    world.run(["fork", "f"]).ok();
+    world.run(["exec", "-w", "f", "sh", "-c", "echo f > a; echo f > new"]).ok();
+    // an edit that the fork does not follow is no business of its apply
+    world.edit("b", "host\n");
+    world.run(["apply", "-w", "f"]).ok();
+    assert_eq!(
+        (world.read("a"), world.read("b"), world.read("new")),
+        ("f\n".into(), "host\n".into(), "f\n".into())
+    );
+    assert!(world.run(["status", "-w", "f"]).ok().contains("the workspace is as the directory was"));
+    let ran = world.sh("cat a b new");
+    assert_eq!((ran.stderr().as_str(), ran.stdout().as_str()), ("", "f\nhost\nf\n"));
+    clean(&world);
+}
+
+#[test]
+fn each_path_is_asked_for_on_a_terminal() {
+    needs_sessions!();
+    let world = torn();
+    let error = world.run(["apply", "-i"]).fails(1);
+    assert!(error.contains("no terminal"), "{error}");
+    let mut terminal = Terminal::start(world.vrift().args(["apply", "-i"]));
+    for (question, answer) in
+        [("D d/", "y"), ("D d/f", "y"), ("D gone", "n"), ("M mine", "d"), ("+ws", ""), ("write it?", "y")]
+    {
+        terminal.expect(question);
+        terminal.line(answer);
+    }
+    terminal.expect("`both` was changed on the host");
+    terminal.line("o");
+    terminal.expect("`list` was changed on the host");
+    terminal.line("m");
+    assert!(terminal.wait().success());
+    assert_eq!(
+        (world.read("both"), world.read("mine"), world.read("gone")),
+        ("ws\n".into(), "ws\n".into(), "old\n".into())
+    );
+    assert_eq!(world.read("list"), "one\n2\n3\n4\nfive\n");
+    assert!(!world.project.join("d").exists());
+}
+
+#[test]
+fn a_deep_tree_and_one_that_is_live_are_applied() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "1");
+    let deep = "d/".repeat(300);
+    let script = "i=0; while [ $i -lt 300 ]; do mkdir d && cd d; i=$((i+1)); done; echo bottom > f";
+    world.sh(script).ok();
+    world.run(["apply"]).ok();
+    assert_eq!(std::fs::read_to_string(world.project.join(format!("{deep}f"))).unwrap(), "bottom\n");
+    world.sh("rm -r d").ok();
+    world.run(["apply"]).ok();
+    assert!(!world.project.join("d").exists());
+    // while a run lives, what was taken in last is applied
+    let flag = world.path().join("go");
+    let script = format!(
+        "echo 2 > a; : > {0}.ready; while [ ! -e {0} ]; do sleep 0.01; done; echo 3 > a",
+        flag.display()
+    );
+    let mut live = world.vrift().args(["exec", "sh", "-c", &script]).spawn().unwrap();
+    while !world.path().join("go.ready").exists() {
+        assert!(live.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    world.run(["commit", "mid"]).ok();
+    world.run(["apply"]).ok();
+    assert_eq!(world.read("a"), "2\n");
+    std::fs::write(&flag, "").unwrap();
+    assert!(live.wait().unwrap().success());
+    world.run(["apply"]).ok();
+    assert_eq!(world.read("a"), "3\n");
+    clean(&world);
+}
+
+#[test]
+fn what_an_apply_deleted_is_no_emptied_directory() {
+    needs_sessions!();
+    let world = World::new();
+    for number in 0..150 {
+        world.write(&format!("files/{number}"), "x");
+    }
+    world.sh("rm -r files").ok();
+    world.run(["apply"]).ok();
+    assert!(!world.project.join("files").exists());
+    world.sh("true").ok();
+    clean(&world);
 }

@@ -78,6 +78,8 @@ pub struct After {
     pub base: Option<([u8; 32], [u8; 32])>,
     /// The head, from and to.
     pub head: Option<([u8; 32], [u8; 32])>,
+    /// How many names go from the host that sync knows.
+    pub gone: u64,
 }
 
 impl From<&Meta> for Clothes {
@@ -169,7 +171,7 @@ mod tests {
             puts: true,
             new: Some(7),
         };
-        let after = After { workspace: "main".into(), base: Some(([1; 32], [2; 32])), head: None };
+        let after = After { workspace: "main".into(), base: Some(([1; 32], [2; 32])), head: None, gone: 0 };
         let mut journal = Journal::new(vec![swap], vec![], vec![], after);
         journal.phase = Phase::Staged;
         journal.write(dir.path()).unwrap();

@@ -30,6 +30,7 @@ use self::select::Select;
 use self::write::{Desk, journal_of};
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result};
+use crate::manifest::Manifest;
 use crate::manifest::edit;
 use crate::manifest::history::Cause;
 use crate::manifest::lines::Lines;
@@ -175,12 +176,28 @@ fn make_plan(
         text: &Lines { store: &project.store, token },
         on_conflict: &|path| wanted.choices.get(path).copied().unwrap_or(wanted.on_conflict),
         workspace: wanted.workspace,
+        own_mtimes: project.config.our_mtimes,
     };
     Ok((plan(&sides)?, ours))
 }
 
 /// Where the manifest names the roots that an open apply is to record.
 const META: [&str; 2] = ["apply/base", "apply/head"];
+
+/// How many names applies have deleted since the last sync.
+const GONE: &str = "gone-by-apply";
+
+/// Names that are gone from the host because applies deleted them, and not because it was
+/// emptied (rule 18). The next sync that takes something over forgets them.
+pub fn gone_by_us(manifest: &Manifest) -> Result<u64> {
+    let count = manifest.meta(GONE)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&count).parse().unwrap_or(0))
+}
+
+/// Inside a transaction.
+pub fn forget_gone(manifest: &Manifest) -> Result<()> {
+    manifest.remove_meta(GONE)
+}
 
 /// What the manifest is to record when all is done.
 fn after(project: &Project, workspace: &str, plan: &Plan, ours: &Digest) -> Result<After> {
@@ -195,7 +212,9 @@ fn after(project: &Project, workspace: &str, plan: &Plan, ours: &Digest) -> Resu
         for (key, moved) in META.iter().zip([base, head]) {
             moved.map_or(Ok(()), |(_, to)| manifest.set_meta(key, &to))?;
         }
-        Ok(After { workspace: workspace.into(), base, head })
+        let gone = |step: &&Step| matches!(step.act, Act::Remove | Act::Gone) && step.base.is_some();
+        let gone = plan.steps.iter().filter(gone).count() as u64;
+        Ok(After { workspace: workspace.into(), base, head, gone })
     })
 }
 
@@ -213,6 +232,7 @@ fn record(project: &Project, token: &crate::cas::store::Publishing, after: &Afte
             && now.host_base == Some(Digest::from_bytes(from))
         {
             manifest.set_host_base(now.id, &Digest::from_bytes(to))?;
+            manifest.set_meta(GONE, (gone_by_us(manifest)? + after.gone).to_string().as_bytes())?;
         }
         let (Some((from, to)), Some(head)) = (after.head, now.head) else { return Ok(()) };
         let (from, to) = (Digest::from_bytes(from), Digest::from_bytes(to));

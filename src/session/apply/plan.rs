@@ -114,6 +114,9 @@ pub struct Sides<'a> {
     pub on_conflict: &'a dyn Fn(&[u8]) -> OnConflict,
     /// What the workspace is called, for a version beside the host's.
     pub workspace: &'a str,
+    /// Each side keeps its own mtime of a file that both have with one content
+    /// (`sync.mtime = content`).
+    pub own_mtimes: bool,
 }
 
 /// Looks at every path that ours has otherwise than base, and decides.
@@ -157,7 +160,13 @@ impl Making<'_> {
             Look::Other(why) => return self.clash(change.path, why, false),
         };
         let theirs = seen.as_ref().map(|seen| known(&seen.entry, &change)).transpose()?;
-        let Change { path, before: base, after: ours } = change;
+        let Change { path, before: base, after: mut ours } = change;
+        if let (true, Some(ours), Some(theirs)) = (self.sides.own_mtimes, &mut ours, &theirs)
+            && ours.content().is_some()
+            && ours.kind == theirs.kind
+        {
+            ours.meta.mtime = theirs.meta.mtime;
+        }
         let on_the_way = want == Want::OnTheWay && base.is_some();
         let edited = !alike(theirs.as_ref(), base.as_ref()) && !alike(theirs.as_ref(), ours.as_ref());
         let result = match (edited, on_the_way) {

@@ -116,7 +116,8 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     })?;
     let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
     if !first && !options.accept_deletions {
-        refuse_mass_deletion(&walked, counted(&stamps, &walked), project)?;
+        let by_us = usize::try_from(apply::gone_by_us(manifest)?).unwrap_or(usize::MAX);
+        refuse_mass_deletion(&walked, counted(&stamps, &walked).saturating_sub(by_us), project)?;
     }
     let newly_own: Vec<Vec<u8>> = newly_own(&walked.left_alone(), &stamps);
     let mounts = recorded.after(project, &walked);
@@ -146,6 +147,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
             git::record(project, &git_files)?;
         }
         manifest.set_host_base(now.id, &assembled.root)?;
+        apply::forget_gone(manifest)?;
         if now.head != Some(head) {
             report.changed = true;
             manifest.move_head(now.id, now.head.as_ref(), &head, Cause::Sync)?;
