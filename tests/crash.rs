@@ -265,3 +265,24 @@ fn a_full_disk_is_said_and_nothing_is_lost() {
     world.exec(["true"]).ok();
     check(&world.store);
 }
+
+#[test]
+fn a_directory_that_does_not_fit_is_not_renamed() {
+    needs_sessions!();
+    let mut world = World::new();
+    let Some(disk) = rustix::process::geteuid().is_root().then(|| Disk::mount(&world)).flatten() else {
+        eprintln!("skipped: a filesystem of its own cannot be mounted here");
+        return;
+    };
+    world.store = disk.0.join("store");
+    for number in 0u8..8 {
+        world.write(&format!("old/sub/{number}"), vec![number; 1 << 20]);
+    }
+    let script = "head -c 10000000 /dev/urandom > big; cat old/*/* | md5sum
+        python3 -c 'import os\ntry: os.rename(\"old\", \"new\")\nexcept OSError as e: print(e.strerror)'
+        ls -A | grep -v git; rm big; cat old/*/* | md5sum";
+    let said = world.sh(script).ok();
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines[1..4], ["No space left on device", "big", "old"], "{said}");
+    assert_eq!(lines[0], lines[4]);
+}

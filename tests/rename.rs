@@ -136,6 +136,14 @@ const CASES: &[(&str, &str)] = &[
     ("noreplace d new", "nothing to replace"),
     ("noreplace d none", "an empty directory that stays"),
     ("noreplace d full", "a full one"),
+    ("exchange d full", "two directories"),
+    ("exchange d other/../full", "by another way"),
+    ("exchange d file", "a directory and a file"),
+    ("exchange file d", "a file and a directory"),
+    ("exchange link d", "a link and a directory"),
+    ("exchange d gone", "nothing to exchange with"),
+    ("exchange d d/sub", "with what is in it"),
+    ("exchange d/sub d", "with what it is in"),
 ];
 
 #[test]
@@ -217,4 +225,83 @@ fn links_made_in_the_session_stay_links_and_open_files_stay_open() {
     let next = view(&world, "next");
     let inode = |name: &str| next.join(name).metadata().unwrap().ino();
     assert_eq!([inode("e/a"), inode("e/a")], [inode("e/b"), inode("outside")]);
+}
+
+#[test]
+fn of_many_that_rename_one_directory_one_succeeds() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    fixture(&world.project.join("old"));
+    let script = format!(
+        "for n in 1 2 3 4 5 6 7 8; do {} rename old new$n & done; wait; echo; ls -d new* | wc -l; ! test -e old",
+        rename.display()
+    );
+    let said = world.sh(&script).ok();
+    let (answers, count) = said.split_once("\n\n").unwrap();
+    let mut answers: Vec<_> = answers.lines().collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [["ENOENT"; 7].as_slice(), &["done"]].concat());
+    assert_eq!(count, "1\n");
+}
+
+#[test]
+fn whoever_is_killed_no_file_is_lost() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    for number in 0..400 {
+        world.write(&format!("old/{}/{number}", number % 7), format!("{number}\n"));
+    }
+    // the mover, then who asked it, again and again; and what there is of both names is put together
+    let script = format!(
+        "mover() {{ for comm in /proc/[0-9]*/comm; do read name <$comm && test $name = vrift-mover && echo $comm; done 2>/dev/null; }}
+         for victim in mover mover caller mover caller mover; do
+             {} rename old new & caller=$!
+             for turn in 1 2 3 4 5 6 7 8 9 10 11 12; do
+                 found=$(mover | cut -d/ -f3)
+                 test -n \"$found\" && break
+             done
+             if test $victim = caller; then kill -9 $caller; else kill -9 $found; fi 2>/dev/null
+             wait; while test -n \"$(mover)\"; do sleep 0.05; done
+             cat old/*/* new/*/* 2>/dev/null | sort -n | uniq | wc -l
+             mkdir -p old; test -e new && cp -a new/. old; rm -rf new
+         done; true",
+        rename.display()
+    );
+    let said = world.sh(&script).ok();
+    let counts: Vec<_> = said.lines().filter(|line| line.parse::<u32>().is_ok()).collect();
+    assert_eq!(counts, ["400"; 6], "{said}");
+    assert_eq!(world.sh("find . -name '.vrift-*'").ok(), "");
+}
+
+/// What a rename on a bare directory would keep, and this one does not: directories are
+/// made anew, so who is in one of the old ones is nowhere.
+#[test]
+fn a_working_directory_in_a_renamed_tree_is_gone_and_open_files_are_not() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    world.write("old/sub/file", "content\n");
+    let script = format!(
+        "top=$PWD; cd old/sub; exec 3<file; {} rename $top/old $top/new
+         cat <&3; ls; touch late 2>/dev/null || echo gone; cd $top/new/sub && ls",
+        rename.display()
+    );
+    assert_eq!(world.sh(&script).ok(), "done\ncontent\ngone\nfile\n");
+}
+
+#[test]
+fn what_is_mounted_below_a_directory_keeps_it_where_it_is() {
+    needs_sessions!();
+    let world = World::new();
+    let Some(rename) = compile(&world, "cc", "rename", RENAME, &[]) else { return };
+    world.write("old/file", "x");
+    world.write("old/data/live", "x");
+    world.write("vrift.toml", "[paths]\nlive = [\"old/data\"]\n");
+    let script = format!(
+        "{} rename old new; find . -name .git -prune -o -name 'old*' -print; ls old old/data",
+        rename.display()
+    );
+    assert_eq!(world.sh(&script).ok(), "EXDEV\n./old\nold:\ndata\nfile\n\nold/data:\nlive\n");
 }

@@ -80,9 +80,9 @@ fn rename(connection: &OwnedFd, root: &CStr, request: &Request, memory: &mut Mem
     if from.stx_mnt_id != to.stx_mnt_id || device(&from) != overlay || device(&to) != overlay {
         return Err(Errno::XDEV);
     }
-    let mover = Mover { connection, mount: from.stx_mnt_id, memory };
+    let mut mover = Mover { connection, mount: from.stx_mnt_id, memory };
     if flags.contains(RenameFlags::EXCHANGE) {
-        return Err(Errno::XDEV);
+        return mover.exchange(old, new);
     }
     mover.rename(old, new, flags)
 }
@@ -99,22 +99,18 @@ struct Mover<'a> {
 }
 
 impl Mover<'_> {
-    fn rename(mut self, old: &Name, new: &Name, flags: RenameFlags) -> Result<(), Errno> {
+    fn rename(&mut self, old: &Name, new: &Name, flags: RenameFlags) -> Result<(), Errno> {
         let source = rustix::fs::openat(&old.dir, old.name(), TREE, Mode::empty())?;
         match rustix::fs::openat(&new.dir, new.name(), TREE, Mode::empty()) {
             Ok(there) if !is_empty(&there)? => return Err(Errno::NOTEMPTY),
             Ok(_) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
-        let before = tree::stat_fd(&new.dir)?;
-        let (aside, name) = self.make_aside(new)?;
-        let moved = self.copy(&source, &aside).and_then(|()| {
-            let flags = flags.intersection(RenameFlags::NOREPLACE);
-            rustix::fs::renameat_with(&new.dir, name.name(), &new.dir, new.name(), flags)
-        });
+        let (aside, name) = self.copy(&source, &new.dir)?;
+        let flags = flags.intersection(RenameFlags::NOREPLACE);
+        let moved = rustix::fs::renameat_with(&new.dir, name.name(), &new.dir, new.name(), flags);
         if let Err(errno) = moved {
-            self.undo(aside, &name);
-            let _ = dress::times(&new.dir, &before);
+            self.remove(aside, &name);
             return Err(errno);
         }
         say(self.connection, door::MOVED, 0);
@@ -126,35 +122,122 @@ impl Mover<'_> {
         }
     }
 
-    /// A new directory beside the destination.
-    fn make_aside(&self, new: &Name) -> Result<(OwnedFd, Name), Errno> {
-        let mut number = 0;
-        loop {
-            let name = Name::temporary(&new.dir, number)?;
-            match rustix::fs::mkdirat(&name.dir, name.name(), Mode::RWXU) {
-                Ok(()) => {}
-                Err(Errno::EXIST) if number < 1000 => {
-                    number += 1;
-                    continue;
-                }
-                Err(errno) => return Err(errno),
+    /// Each of the two gets the other's name; one at least is a directory.
+    ///
+    /// While one of them has no name but a temporary one, that is one which is taken in:
+    /// killed there, nothing is lost, and that name is left.
+    fn exchange(&mut self, old: &Name, new: &Name) -> Result<(), Errno> {
+        let (first, second) = match rustix::fs::openat(&old.dir, old.name(), TREE, Mode::empty()) {
+            Ok(first) => (first, rustix::fs::openat(&new.dir, new.name(), TREE, Mode::empty())),
+            Err(Errno::NOTDIR | Errno::LOOP) => return self.exchange(new, old),
+            Err(errno) => return Err(errno),
+        };
+        let (aside, name) = self.copy(&first, &new.dir)?;
+        let done = match second {
+            Ok(second) => self.exchange_trees(old, new, (&first, &aside, &name), &second),
+            Err(Errno::NOTDIR | Errno::LOOP) => self.exchange_with_leaf(old, new, (&first, &aside, &name)),
+            Err(errno) => Err(errno),
+        };
+        done.inspect_err(|errno| {
+            if *errno != Errno::IO {
+                self.remove(aside, &name);
             }
-            let dir = rustix::fs::openat(&name.dir, name.name(), TREE, Mode::empty())?;
-            return Ok((dir, name));
+        })
+    }
+
+    /// A directory and something else. An error other than EIO: nothing has changed.
+    fn exchange_with_leaf(&mut self, old: &Name, new: &Name, copy: Copy<'_>) -> Result<(), Errno> {
+        let (first, aside, name) = copy;
+        let shown = name.shown()?;
+        put(name, &shown, RenameFlags::NOREPLACE)?;
+        put(&shown, new, RenameFlags::EXCHANGE).inspect_err(|_| {
+            let _ = put(&shown, name, RenameFlags::NOREPLACE);
+        })?;
+        say(self.connection, door::MOVED, 0);
+        self.empty(first, aside)?;
+        rustix::fs::unlinkat(&old.dir, old.name(), AtFlags::REMOVEDIR).map_err(|_| Errno::IO)?;
+        put(&shown, old, RenameFlags::NOREPLACE).map_err(|_| Errno::IO)
+    }
+
+    /// Two directories. An error other than EIO: nothing has changed.
+    fn exchange_trees(
+        &mut self,
+        old: &Name,
+        new: &Name,
+        (first, aside, name): Copy<'_>,
+        second: &OwnedFd,
+    ) -> Result<(), Errno> {
+        let (other, other_name) = self.copy(second, &old.dir)?;
+        let shown = (name.shown()?, other_name.shown()?);
+        let both = put(name, &shown.0, RenameFlags::NOREPLACE)
+            .and_then(|()| put(&other_name, &shown.1, RenameFlags::NOREPLACE));
+        if let Err(errno) = both {
+            let _ = put(&shown.0, name, RenameFlags::NOREPLACE);
+            self.remove(other, &other_name);
+            return Err(errno);
         }
+        // from here on it must go through: whatever stops it, both trees are there whole
+        say(self.connection, door::MOVED, 0);
+        self.empty(second, &other)?;
+        put(&shown.0, new, RenameFlags::empty()).map_err(|_| Errno::IO)?;
+        self.empty(first, aside)?;
+        put(&shown.1, old, RenameFlags::empty()).map_err(|_| Errno::IO)
     }
 
-    fn copy(&mut self, source: &OwnedFd, aside: &OwnedFd) -> Result<(), Errno> {
-        let pair = Pair { a: again(source)?, b: again(aside)? };
-        tree::link_all(self.memory, pair, self.mount, self.connection)
+    /// Takes from a directory what its copy has.
+    fn empty(&mut self, dir: &OwnedFd, copy: &OwnedFd) -> Result<(), Errno> {
+        let pair = again(dir).and_then(|a| Ok(Pair { a, b: again(copy)? }));
+        pair.and_then(|pair| tree::remove_linked(self.memory, pair)).map_err(|_| Errno::IO)
     }
 
-    fn undo(&mut self, aside: OwnedFd, name: &Name) {
+    /// A copy of a tree under a temporary name in `dir`. When it fails nothing is left of
+    /// it, not even the time of that directory.
+    fn copy(&mut self, source: &OwnedFd, dir: &OwnedFd) -> Result<(OwnedFd, Name), Errno> {
+        let before = tree::stat_fd(dir)?;
+        let (aside, name) = make_aside(dir)?;
+        let pair = again(source).and_then(|a| Ok(Pair { a, b: again(&aside)? }));
+        let copied = pair.and_then(|pair| tree::link_all(self.memory, pair, self.mount, self.connection));
+        if let Err(errno) = copied {
+            self.remove(aside, &name);
+            let _ = dress::times(dir, &before);
+            return Err(errno);
+        }
+        Ok((aside, name))
+    }
+
+    /// Removes a copy.
+    fn remove(&mut self, aside: OwnedFd, name: &Name) {
         // all of it is in itself
         if let Ok(same) = again(&aside) {
             let _ = tree::remove_all(self.memory, Pair { a: aside, b: same });
         }
         let _ = rustix::fs::unlinkat(&name.dir, name.name(), AtFlags::REMOVEDIR);
+    }
+}
+
+/// A tree, its copy, and the copy's name.
+type Copy<'a> = (&'a OwnedFd, &'a OwnedFd, &'a Name);
+
+/// rename(2) of what is no directory of a lower.
+fn put(from: &Name, to: &Name, flags: RenameFlags) -> Result<(), Errno> {
+    rustix::fs::renameat_with(&from.dir, from.name(), &to.dir, to.name(), flags)
+}
+
+/// A new directory under a temporary name.
+fn make_aside(dir: &OwnedFd) -> Result<(OwnedFd, Name), Errno> {
+    let mut number = 0;
+    loop {
+        let name = Name::temporary(dir, number)?;
+        match rustix::fs::mkdirat(&name.dir, name.name(), Mode::RWXU) {
+            Ok(()) => {}
+            Err(Errno::EXIST) if number < 1000 => {
+                number += 1;
+                continue;
+            }
+            Err(errno) => return Err(errno),
+        }
+        let aside = rustix::fs::openat(&name.dir, name.name(), TREE, Mode::empty())?;
+        return Ok((aside, name));
     }
 }
 

@@ -81,6 +81,14 @@ impl Name {
         Self::new(dir, &name).ok_or(Errno::INVAL)
     }
 
+    /// The same without its first dot and so no name of ours: what has it is taken in.
+    pub(super) fn shown(&self) -> Result<Self, Errno> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(&self.dir, c".", flags, Mode::empty())?;
+        let name = self.name().to_bytes();
+        Self::new(dir, name.strip_prefix(b".").unwrap_or(name)).ok_or(Errno::INVAL)
+    }
+
     pub(super) fn name(&self) -> &CStr {
         // there is a zero after the longest name
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
