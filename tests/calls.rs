@@ -247,3 +247,12 @@ fn a_hard_link_breaks_when_one_name_is_changed_and_nothing_else_happens() {
     host.write_all(b"").unwrap();
     assert_eq!(world.read("b"), "both");
 }
+
+#[test]
+fn a_file_of_the_base_that_gets_a_second_name_is_one_file_in_the_next_run() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "x");
+    assert_eq!(world.sh("ln a b; echo more >> b; cat a; stat -c %h a b").ok(), "xmore\n2\n2\n");
+    assert_eq!(world.sh("test a -ef b && stat -c %h a; cat a").ok(), "2\nxmore\n");
+}

@@ -8,9 +8,10 @@
  *
  * Calls that a rootless overlay cannot do as a bare directory does (README, known limits)
  * print `skipped` on both sides: changing one name of a file that had several when the
- * script began; changing a file that was opened for reading and then deleted; removing an
- * ACL that is not there; writing to a FIFO, which gives it an mtime outside alone; with
- * `begin upper`, renaming a directory that was there when the script began.
+ * script began; changing a file that was opened for reading, or a FIFO, and then deleted; removing an
+ * ACL that is not there; writing to a FIFO, which gives it an mtime outside alone; giving
+ * another name to what was there when the script began; with `begin upper`, renaming a directory that was there when the script began. With `shared`
+ * no link counts are printed: a layer's file shares its inode with the object.
  *
  * In C, and linked dynamically, because that is how programs call rename(2): a preload
  * library sees it. */
@@ -73,99 +74,52 @@ static void print_name(const char *name) {
 
 /* --- what the kernel of an overlay cannot do -------------------------------------------- */
 
-/* What was there when the script began: kept open, so that no inode number is given twice. */
-static struct old { ino_t ino; int held, walked, is_dir; } *olds;
+/* What was there when the script began: kept open, so that no inode number is given twice and
+ * that its number is known after it was copied up. */
+static struct old { int held, names, is_dir; } *olds;
 static size_t old_count;
-static int keep_dirs;
+static int keep_dirs, exact_links;
 
 static struct old *find_old(ino_t ino) {
+    struct stat st;
     for (size_t n = 0; n < old_count; n++)
-        if (olds[n].ino == ino) return &olds[n];
+        if (!fstat(olds[n].held, &st) && st.st_ino == ino) return &olds[n];
     return NULL;
 }
 
-/* Files whose link count tells of names elsewhere, while they are what they were: EXECUTOR_TIED
-   is a file that lists those that really have several. */
-static struct shared { ino_t ino; struct statx_timestamp born; int held; } *shareds;
-static size_t shared_count;
-
-static void remember_shared(int dir, const char *name, ino_t ino) {
-    struct statx st;
-    if (statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &st)) return;
-    shareds = realloc(shareds, ++shared_count * sizeof *shareds);
-    shareds[shared_count - 1] = (struct shared){ino, st.stx_btime, openat(dir, name, O_PATH | O_NOFOLLOW)};
-}
-
-/* Links of a name, but for those elsewhere; a file that was copied up is another one. */
-static long links_of(const char *path, int flags, const struct stat *of) {
-    struct statx st;
-    for (size_t n = 0; n < shared_count; n++)
-        if (shareds[n].ino == of->st_ino && !statx(AT_FDCWD, path, flags, STATX_BTIME, &st) &&
-            st.stx_btime.tv_sec == shareds[n].born.tv_sec && st.stx_btime.tv_nsec == shareds[n].born.tv_nsec) return 1;
-    return (long)of->st_nlink;
-}
-
-static void walk_old(int dir) {
-    DIR *list = fdopendir(dir);
-    if (!list) { close(dir); return; }
-    for (struct dirent *entry; (entry = readdir(list));) {
-        struct stat st;
+/* Directories that cannot be read are opened up for the moment. */
+static void walk_old(int above, const char *name) {
+    struct stat own, st;
+    if (fstatat(above, name, &own, AT_SYMLINK_NOFOLLOW)) return;
+    if ((own.st_mode & 0700) != 0700) fchmodat(above, name, own.st_mode | 0700, 0);
+    int dir = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    DIR *list = dir < 0 ? NULL : fdopendir(dir);
+    for (struct dirent *entry; list && (entry = readdir(list));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
         if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) continue;
-        int is_dir = S_ISDIR(st.st_mode);
-        if (!is_dir && st.st_nlink < 2) continue;
-        if (!is_dir && getenv("EXECUTOR_TIED")) { remember_shared(dir, entry->d_name, st.st_ino); continue; }
-        int below = is_dir ? openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) : -1;
-        if (!find_old(st.st_ino)) {
+        struct old *known = find_old(st.st_ino);
+        if (known) known->names++;
+        else {
             olds = realloc(olds, ++old_count * sizeof *olds);
-            int held = openat(dir, entry->d_name, O_PATH | O_NOFOLLOW);
-            olds[old_count - 1] = (struct old){st.st_ino, held, below >= 0, is_dir};
+            olds[old_count - 1] = (struct old){openat(dir, entry->d_name, O_PATH | O_NOFOLLOW), 1, S_ISDIR(st.st_mode)};
         }
-        if (below >= 0) walk_old(below);
+        if (S_ISDIR(st.st_mode)) walk_old(dir, entry->d_name);
     }
-    closedir(list);
+    if (list) closedir(list);
+    if ((own.st_mode & 0700) != 0700) fchmodat(above, name, own.st_mode & 07777, 0);
 }
 
-/* The files that really have several names. */
-static void tied_old(void) {
-    const char *list = getenv("EXECUTOR_TIED");
-    FILE *names = list ? fopen(list, "re") : NULL;
-    char path[8192];
-    while (names && fgets(path, sizeof path, names)) {
-        struct stat st;
-        path[strcspn(path, "\n")] = 0;
-        decode(path);
-        if (lstat(path, &st) || S_ISDIR(st.st_mode)) continue;
-        for (size_t n = 0; n < shared_count; n++)
-            if (shareds[n].ino == st.st_ino) shareds[n].ino = 0;
-        if (find_old(st.st_ino)) continue;
-        olds = realloc(olds, ++old_count * sizeof *olds);
-        olds[old_count - 1] = (struct old){st.st_ino, open(path, O_PATH | O_NOFOLLOW), 0, 0};
-    }
-    if (names) fclose(names);
-}
-
-/* A directory that could not be read when the script began can be now. */
-static void opened_up(const char *path) {
-    struct stat st;
-    struct old *old;
-    if (stat(path, &st) || !S_ISDIR(st.st_mode) || !(old = find_old(st.st_ino)) || old->walked) return;
-    int dir = open(path, O_RDONLY | O_DIRECTORY);
-    if (dir < 0) return;
-    old->walked = 1;
-    walk_old(dir);
-    tied_old();
-}
+static int is_group(ino_t ino) { struct old *old = find_old(ino); return old && !old->is_dir && old->names > 1; }
 
 static int is_old(const struct stat *st, int dirs) {
     struct old *old = find_old(st->st_ino);
-    return old && (old->is_dir ? dirs && keep_dirs : 1);
+    return old && (old->is_dir ? dirs && keep_dirs : old->names > 1);
 }
 static int old_at(const char *path, int flags, int dirs) {
     struct stat st;
     return !fstatat(AT_FDCWD, path, &st, flags) && is_old(&st, dirs);
 }
-/* Also: opened for reading and then deleted. */
+/* Also: opened for reading, or a FIFO, and then deleted. */
 static int old_fd(int file) {
     struct stat st;
     char path[64], name[PATH_MAX];
@@ -173,7 +127,7 @@ static int old_fd(int file) {
     if (is_old(&st, 0)) return 1;
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     ssize_t length = readlink(path, name, sizeof name - 1);
-    if (length < 0 || (fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY) return 0;
+    if (length < 0 || ((fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY && !S_ISFIFO(st.st_mode))) return 0;
     name[length] = 0;
     return length > 10 && !strcmp(name + length - 10, " (deleted)");
 }
@@ -280,13 +234,15 @@ static void do_rmdir(void) { done(rmdir(word[1])); }
 static void do_mkdir(void) { done(mkdir(word[1], (mode_t)number(2))); }
 static void do_symlink(void) { done(symlink(word[1], word[2])); }
 static void do_link(void) { /* FROM TO FLAGS */
-    int flags = (int)number(3);
-    if (skipped(old_at(word[1], flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW, 0))) return;
+    int flags = (int)number(3), at = flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW;
+    struct stat st;
+    if (skipped(!fstatat(AT_FDCWD, word[1], &st, at) && find_old(st.st_ino))) return;
     done(linkat(AT_FDCWD, word[1], AT_FDCWD, word[2], flags));
 }
 static void do_linkfd(void) { /* SLOT PATH */
     char path[64];
-    if (skipped(old_fd(fd(1)))) return;
+    struct stat st;
+    if (skipped(old_fd(fd(1)) || (!fstat(fd(1), &st) && find_old(st.st_ino)))) return;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd(1));
     done(linkat(AT_FDCWD, path, AT_FDCWD, word[2], AT_SYMLINK_FOLLOW));
 }
@@ -295,17 +251,13 @@ static void do_rename(void) { /* FROM TO FLAGS */
     unsigned flags = (unsigned)number(3);
     if (skipped(old_at(word[1], AT_SYMLINK_NOFOLLOW, 1))) return;
     if (skipped(flags & RENAME_EXCHANGE && old_at(word[2], AT_SYMLINK_NOFOLLOW, 1))) return;
-    struct stat from, to;
-    int same = !lstat(word[1], &from) && !lstat(word[2], &to) && from.st_ino == to.st_ino;
-    int value = flags ? renameat2(AT_FDCWD, word[1], AT_FDCWD, word[2], flags) : rename(word[1], word[2]);
-    done(value);
-    if (same && !value) printf(" same");
+    done(flags ? renameat2(AT_FDCWD, word[1], AT_FDCWD, word[2], flags) : rename(word[1], word[2]));
 }
 /* Each name of a file that has several becomes a file of its own: PATH */
 static void do_part(void) {
     struct stat st;
     char *bytes;
-    if (lstat(word[1], &st) || !S_ISREG(st.st_mode) || (links_of(word[1], AT_SYMLINK_NOFOLLOW, &st) < 2 && !find_old(st.st_ino))) { printf("not"); return; }
+    if (lstat(word[1], &st) || !S_ISREG(st.st_mode) || (exact_links && st.st_nlink < 2 && !is_group(st.st_ino))) { printf("not"); return; }
     int from = open(word[1], O_RDONLY);
     if (from < 0) { printf("-%d", errno); return; }
     bytes = malloc((size_t)st.st_size + 1);
@@ -323,9 +275,7 @@ static void do_part(void) {
 static void do_truncate(void) { if (!skipped(old_at(word[1], 0, 0))) done(truncate(word[1], number(2))); }
 static void do_chmod(void) {
     if (skipped(old_at(word[1], 0, 0))) return;
-    int value = chmod(word[1], (mode_t)number(2));
-    done(value);
-    if (!value) opened_up(word[1]);
+    done(chmod(word[1], (mode_t)number(2)));
 }
 static void do_fchmod(void) { if (!skipped(old_fd(fd(1)))) done(fchmod(fd(1), (mode_t)number(2))); }
 static void do_chown(void) { /* PATH NOFOLLOW: to oneself */
@@ -377,10 +327,10 @@ static void do_umask(void) { gave(umask((mode_t)number(1))); }
 static char kind(mode_t mode) {
     return S_ISREG(mode) ? 'f' : S_ISDIR(mode) ? 'd' : S_ISLNK(mode) ? 'l' : S_ISFIFO(mode) ? 'p' : S_ISSOCK(mode) ? 's' : '?';
 }
-static void print_stat(const struct stat *st, long links) {
+static void print_stat(const struct stat *st, int links) {
     printf("%c %o @%ld.%09ld", kind(st->st_mode), st->st_mode & 07777u, (long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
     if (!S_ISDIR(st->st_mode)) printf(" size %ld", (long)st->st_size);
-    if (links && !S_ISDIR(st->st_mode) && !find_old(st->st_ino)) printf(" links %ld", links);
+    if (links && exact_links && !S_ISDIR(st->st_mode) && !is_group(st->st_ino)) printf(" links %ld", (long)st->st_nlink);
     if (st->st_uid != geteuid() || st->st_gid != getegid()) printf(" foreign");
 }
 static void do_stat(void) { /* PATH NOFOLLOW: after opening, blocks are the file's own */
@@ -389,7 +339,7 @@ static void do_stat(void) { /* PATH NOFOLLOW: after opening, blocks are the file
     int open_it = open(word[1], O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (fstatat(AT_FDCWD, word[1], &st, flags)) printf("-%d", errno);
     else {
-        print_stat(&st, links_of(word[1], flags, &st));
+        print_stat(&st, 1);
         if (S_ISREG(st.st_mode) && open_it >= 0) {
             unsigned char bytes[4096];
             ssize_t got;
@@ -491,7 +441,7 @@ static void print_tree(const char *path) {
     printf("|");
     print_name(path);
     printf(" %c %o @%ld.%09ld %ld %ld ", kind(st.st_mode), st.st_mode & 07777u, (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-           (long)st.st_ino, links_of(path, AT_SYMLINK_NOFOLLOW, &st));
+           (long)st.st_ino, (long)st.st_nlink);
     DIR *list = NULL;
     if (S_ISREG(st.st_mode)) {
         int file = open(path, O_RDONLY | O_NOATIME | O_CLOEXEC);
@@ -526,7 +476,7 @@ static void print_tree(const char *path) {
 }
 static void do_tree(void) { printf("tree\n"); print_tree("."); }
 
-/* begin upper|any: the time from which on everything is new, after all that was before. */
+/* begin upper|any exact|shared: the time from which on everything is new, after all that was before. */
 static void do_begin(void) {
     struct timespec now, coarse;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -534,13 +484,13 @@ static void do_begin(void) {
     do clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
     while (coarse.tv_sec < now.tv_sec || (coarse.tv_sec == now.tv_sec && coarse.tv_nsec <= now.tv_nsec));
     keep_dirs = !strcmp(word[1], "upper");
-    walk_old(open(".", O_RDONLY | O_DIRECTORY));
-    tied_old();
+    exact_links = !strcmp(word[2], "exact");
+    walk_old(AT_FDCWD, ".");
     printf("@%ld.%09ld", (long)coarse.tv_sec, coarse.tv_nsec);
 }
 
 static const struct { const char *name; int least; void (*perform)(void); } calls[] = {
-    {"begin", 2, do_begin}, {"tree", 1, do_tree}, {"open", 5, do_open}, {"tmpfile", 4, do_tmpfile}, {"dup", 3, do_dup},
+    {"begin", 3, do_begin}, {"tree", 1, do_tree}, {"open", 5, do_open}, {"tmpfile", 4, do_tmpfile}, {"dup", 3, do_dup},
     {"close", 2, do_close}, {"read", 3, do_read}, {"write", 4, do_write}, {"lseek", 4, do_lseek},
     {"ftruncate", 3, do_ftruncate}, {"fallocate", 5, do_fallocate}, {"copy", 6, do_copy}, {"sendfile", 5, do_sendfile},
     {"fsync", 3, do_fsync}, {"mmap", 4, do_mmap}, {"lock", 3, do_lock}, {"unlink", 2, do_unlink}, {"rmdir", 2, do_rmdir},

@@ -27,20 +27,19 @@ const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "n%0al", "%ff", "f.o"];
 const XATTRS: [&str; 4] = ["user.a", "user.b", "user.overlay.opaque", "user.overlay.redirect"];
 const SLOTS: u64 = 4;
 const BASE: usize = 45;
-const RUNS: usize = 3;
-const CALLS: usize = 70;
+const CALLS: usize = 210;
 
-/// The sequence of a seed.
-pub fn sequence(seed: u64) -> Sequence {
+/// The sequence of a seed, with so many runs; fewer have more calls each.
+pub fn sequence(seed: u64, runs: usize) -> Sequence {
     let mut make =
         Generator { state: seed, known: vec![(".".into(), 'd')], open: [false; SLOTS as usize], base: true };
     let base = (0..BASE).map(|_| make.base_call()).collect();
     make.base = false;
     let mut run = || {
         make.open = [false; SLOTS as usize];
-        (0..CALLS).map(|_| make.call()).collect()
+        (0..CALLS / runs).map(|_| make.call()).collect()
     };
-    let runs = (0..RUNS).map(|_| run()).collect();
+    let runs = (0..runs).map(|_| run()).collect();
     Sequence { base, runs }
 }
 

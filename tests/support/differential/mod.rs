@@ -43,15 +43,38 @@ pub struct Way<'a> {
     pub exec: &'a [&'a str],
     /// The workspace they name.
     pub workspace: &'a str,
+    /// Link counts tell of the store's names too.
+    pub shares_inodes: bool,
+    /// How many runs a sequence has.
+    pub runs: usize,
     /// Directories that were there when a run began can be renamed.
     pub moves_directories: bool,
-    /// Link counts tell of the store's names too, where a file has only one here.
-    pub shares_inodes: bool,
 }
 
 /// Runs in the workspace that follows the host.
-pub const MAIN: Way<'static> =
-    Way { prepare: &|_| (), exec: &[], workspace: "main", moves_directories: false, shares_inodes: false };
+pub const MAIN: Way<'static> = Way {
+    prepare: &|_| (),
+    exec: &[],
+    workspace: "main",
+    shares_inodes: false,
+    runs: 3,
+    moves_directories: false,
+};
+
+/// Runs in a fork that shares its base with `main`: each ends in a layer, and layers are merged.
+pub const FORK: Way<'static> = Way {
+    prepare: &|world| {
+        for arguments in [&["sync"][..], &["fork", "side"]] {
+            let ran = world.vrift().args(["-q", "-C"]).arg(&world.project).args(arguments).output().unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        }
+    },
+    exec: &["-w", "side"],
+    workspace: "side",
+    shares_inodes: true,
+    runs: 7,
+    ..MAIN
+};
 
 /// Compares `count` sequences; panics with the smallest failure found.
 pub fn check(way: &Way<'_>, count: u64) {
@@ -148,7 +171,7 @@ impl Bench {
     }
 
     fn check(&mut self, way: &Way<'_>, seed: u64, calls: &mut Calls) {
-        let sequence = generate::sequence(seed);
+        let sequence = generate::sequence(seed, way.runs);
         if let Err(why) = self.compare(way, &sequence, calls) {
             let (small, why) = self.smaller(way, sequence, why);
             panic!("seed {seed} (VRIFT_DIFF_SEED={seed}): {why}\n{}", shown(&small));
@@ -172,7 +195,7 @@ impl Bench {
 
     fn both(&self, bare: &Path, way: &Way<'_>, sequence: &Sequence, calls: &mut Calls) -> Result<(), String> {
         let world = &self.world;
-        self.perform(Command::new(&self.executor), &world.project, &sequence.base, true)?;
+        self.perform(Command::new(&self.executor), &world.project, &sequence.base, way)?;
         tree::make_readable(&world.project);
         let copied = Command::new("cp").arg("-a").arg(&world.project).arg(bare).status();
         assert!(copied.unwrap().success(), "cp -a");
@@ -180,17 +203,7 @@ impl Bench {
         let mut starts = Starts::default();
         let mut head: Option<Tree> = None;
         for (number, run) in sequence.runs.iter().enumerate() {
-            let tied = self.world.path().join("tied");
-            let several: Vec<String> = match way.shares_inodes {
-                true => tree::of_directory(bare)
-                    .into_iter()
-                    .filter(|(_, node)| node.group.is_some())
-                    .map(|(path, _)| path + "\n")
-                    .collect(),
-                false => Vec::new(),
-            };
-            std::fs::write(&tied, several.concat()).unwrap();
-            let outside = self.perform(Command::new(&self.executor), bare, run, way.moves_directories)?;
+            let outside = self.perform(Command::new(&self.executor), bare, run, way)?;
             let mut vrift = world.vrift();
             vrift
                 .args(["-q", "-C"])
@@ -199,10 +212,7 @@ impl Bench {
                 .args(way.exec)
                 .arg("--")
                 .arg(&self.executor);
-            if way.shares_inodes {
-                vrift.env("EXECUTOR_TIED", &tied);
-            }
-            let inside = self.perform(vrift, &world.project, run, way.moves_directories)?;
+            let inside = self.perform(vrift, &world.project, run, way)?;
             starts.0.push((outside.start, inside.start));
             let during = |what: &str, why: String| format!("run {number}, {what}: {why}");
             for (call, (bare, view)) in run.iter().zip(outside.results.iter().zip(&inside.results)) {
@@ -233,12 +243,13 @@ impl Bench {
         mut command: Command,
         place: &Path,
         calls: &[String],
-        moves_directories: bool,
+        way: &Way<'_>,
     ) -> Result<Performed, String> {
         let script = self.world.path().join("script");
-        let begin = if moves_directories { "begin any" } else { "begin upper" };
+        let directories = if way.moves_directories { "any" } else { "upper" };
+        let links = if way.shares_inodes { "shared" } else { "exact" };
         let calls_as_text: String = calls.iter().map(|call| format!("{call}\n")).collect();
-        std::fs::write(&script, format!("{begin}\ntree\n{calls_as_text}tree\n")).unwrap();
+        std::fs::write(&script, format!("begin {directories} {links}\ntree\n{calls_as_text}tree\n")).unwrap();
         command.arg(&script).current_dir(place).stdin(Stdio::null());
         let output = output_within(command, LIMIT)?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -370,9 +381,6 @@ impl Starts {
     }
 
     fn same_result(&self, bare: &str, view: &str) -> Result<(), String> {
-        if bare == "ok same" && view == format!("-{}", libc::ESTALE) {
-            return Ok(()); // a name renamed to another of the same file (README, limits): nothing happened
-        }
         let same =
             |bare: &str, view: &str| match (tree::time(bare), tree::time(view), blocks(bare), blocks(view)) {
                 (Some(bare), Some(view), ..) => self.same_time(bare, view),

@@ -8,9 +8,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+use vrift::error::Context;
 use vrift::manifest::Manifest;
 use vrift::manifest::dir::{read_dir, read_root};
 use vrift::manifest::node::{Entry, Kind};
+use vrift::os::userns::as_root_of_own_files;
 
 /// Seconds and nanoseconds.
 pub type Time = (i64, u32);
@@ -214,9 +216,15 @@ fn node(store: &Path, entry: &Entry) -> Node {
         Kind::Symlink(target) => ('l', encode(target)),
         Kind::File(content) => {
             let object = store.join("objects").join(content.digest.object_path());
-            let bytes = if content.size == 0 { Vec::new() } else { std::fs::read(object).unwrap() };
-            assert_eq!(bytes.len() as u64, content.size);
-            ('f', format!("{}:{:016x}", bytes.len(), fnv(&bytes)))
+            let read = || std::fs::read(&object).map(|bytes| (bytes.len() as u64, fnv(&bytes)));
+            let (size, hash) = match read() {
+                _ if content.size == 0 => (0, fnv(&[])),
+                Ok(found) => found,
+                // an object that a layer shares has its file's mode
+                Err(_) => as_root_of_own_files("read", || read().context("read", &object)).unwrap(),
+            };
+            assert_eq!(size, content.size);
+            ('f', format!("{size}:{hash:016x}"))
         }
     };
     let meta = &entry.meta;
