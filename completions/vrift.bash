@@ -602,7 +602,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -664,7 +664,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1494,7 +1494,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__try)
-            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

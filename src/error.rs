@@ -27,6 +27,8 @@ pub enum Kind {
     NotFound,
     /// A lock is held by somebody else.
     Busy,
+    /// No run can be set up on this machine, or in this place.
+    Unsupported,
 }
 
 /// A failure, ready to be shown.

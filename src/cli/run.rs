@@ -119,10 +119,17 @@ pub struct Run {
     /// `started` (`pid`); `exit` (`status`: as a shell has it, `signal`: a number or null);
     /// `taken-in` (`written`, `deleted`, `new_bytes`, `conflicts`, `changed`), or `discarded`,
     /// or `left` when other runs of the session go on; with --apply then `applied` (`written`);
+    /// with --or-bare `bare` (`message`: why) in place of `opened`, and nothing after `exit`;
     /// at any time `warning` (`message`). Without `exit` the command was not started;
     /// without one of `taken-in`, `discarded` and `left`, vrift failed or was killed.
     #[arg(long, value_name = "N")]
     pub status_fd: Option<i32>,
+    /// Where no run can be set up, run the command bare, in the directory itself, and say so.
+    ///
+    /// Then what it writes is written to the directory. Not with options that a bare run
+    /// could not keep.
+    #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "cold", "wait", "fork", "from", "apply"])]
+    pub or_bare: bool,
     /// Print what would be done to set the run up, and do nothing.
     #[arg(long)]
     pub dry_run: bool,

@@ -1,5 +1,8 @@
 //! `vrift exec`: open or join the workspace's session, run one command, leave.
 
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
 use super::Status;
 use super::printer::Printer;
 use super::run::{self, Job};
@@ -15,8 +18,30 @@ pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
         return run_inside(&inside, global, exec);
     }
     let gone = global.directory.iter().cloned().collect();
-    let job = Job { argv: exec.command, env: Vec::new(), is_shell: false, gone };
+    let is_shell = is_interactive_shell(&exec.command);
+    let job = Job { argv: exec.command, env: Vec::new(), is_shell, titled: false, gone };
     run::run(global, global.directory.is_some(), &exec.run, job, printer)
+}
+
+/// A shell that is talked to leads a process group of its own, as in `enter`: ours has no
+/// number inside, and dash, which gives the terminal back to the group that it found, fails
+/// when it cannot name it. Not where the group has other members (a pipeline, a script that
+/// runs us), who would lose the terminal.
+fn is_interactive_shell(words: &[OsString]) -> bool {
+    use std::io::{IsTerminal, stderr, stdin, stdout};
+    const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "ksh", "mksh", "zsh", "fish", "busybox"];
+    let Some((program, options)) = words.split_first() else { return false };
+    let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let talks = |word: &OsString| word == "sh" || word.to_str().is_some_and(is_plain_option);
+    let leads = rustix::process::getpgrp() == rustix::process::getpid();
+    let terminals = stdin().is_terminal() && stdout().is_terminal() && stderr().is_terminal();
+    SHELLS.contains(&name) && options.iter().all(talks) && leads && terminals
+}
+
+/// An option that brings no script along: not `-c`, nor a bundle with it.
+fn is_plain_option(word: &str) -> bool {
+    let is_bundle = !word.starts_with("--");
+    word.len() > 1 && word.starts_with('-') && !(is_bundle && word.contains('c'))
 }
 
 /// Inside a run of the same workspace the command is just run.

@@ -151,8 +151,8 @@ pub fn status_of(error: &Error, running: bool) -> Status {
         Kind::Usage => 2,
         Kind::NotFound => status_of::NOT_FOUND,
         Kind::NotExecutable => status_of::NOT_EXECUTABLE,
-        Kind::Failure | Kind::Corrupt | Kind::Busy if running => status_of::OURS,
-        Kind::Failure | Kind::Corrupt | Kind::Busy => 1,
+        Kind::Failure | Kind::Corrupt | Kind::Busy | Kind::Unsupported if running => status_of::OURS,
+        Kind::Failure | Kind::Corrupt | Kind::Busy | Kind::Unsupported => 1,
     }
 }
 

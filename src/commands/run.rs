@@ -12,9 +12,10 @@ use super::printer::{Printer, counted, size};
 use super::{Find, Status, attend, bar, place};
 use crate::cas::Digest;
 use crate::cli;
-use crate::error::{Result, quoted};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::manifest::run::Run;
-use crate::ns::{self, Command, Desk, Exit};
+use crate::manifest::workspace::MAIN;
+use crate::ns::{self, Command, Desk, Exit, Running};
 use crate::psfs;
 use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::leave::{Departure, Leaving, leave, record_run};
@@ -31,6 +32,8 @@ pub struct Job {
     pub env: Vec<(OsString, OsString)>,
     /// An interactive shell: what ends it is SIGHUP.
     pub is_shell: bool,
+    /// It changes the terminal's title.
+    pub titled: bool,
     /// The directories that were gone to on the way here, as the user named them.
     pub gone: Vec<PathBuf>,
 }
@@ -50,19 +53,44 @@ pub fn run(
     job: Job,
     printer: &Printer,
 ) -> Result<Status> {
-    run_in((global, named), wanted, job, false, printer).map(|ended| ended.status)
+    // before anything else is opened: the number is the caller's
+    let events = Events::new(printer, wanted.status_fd)?;
+    match attempt((global, named), wanted, job, false, (printer, &events))? {
+        Attempt::Ended(ended) => Ok(ended.status),
+        Attempt::Refused(why, job) if wanted.or_bare => bare(&why, &wanted.workspace, *job, &events),
+        Attempt::Refused(why, _) => Err(why),
+    }
+}
+
+/// Runs it in a workspace made for it, which is there afterwards.
+pub fn run_in_trial(
+    here: (&cli::Global, bool),
+    wanted: &cli::Run,
+    job: Job,
+    printer: &Printer,
+) -> Result<Ended> {
+    let events = Events::new(printer, wanted.status_fd)?;
+    match attempt(here, wanted, job, true, (printer, &events))? {
+        Attempt::Ended(ended) => Ok(ended),
+        Attempt::Refused(why, _) => Err(why),
+    }
+}
+
+/// What came of a run.
+enum Attempt {
+    Ended(Ended),
+    /// This machine refused to set it up; nothing was started.
+    Refused(Error, Box<Job>),
 }
 
 /// Runs it; `trial`: in a workspace made for it, which is there afterwards.
-pub fn run_in(
+fn attempt(
     (global, named): (&cli::Global, bool),
     wanted: &cli::Run,
     job: Job,
     trial: bool,
-    printer: &Printer,
-) -> Result<Ended> {
-    // before anything else is opened: the number is the caller's
-    let events = Events::new(printer, wanted.status_fd)?;
+    (printer, events): (&Printer, &Events<'_>),
+) -> Result<Attempt> {
     super::refuse_unknown(global, &wanted.workspace)?;
     let find = if wanted.dry_run { Find::Imagine } else { Find::Register };
     let mut project = super::project_here(global, named, find)?;
@@ -70,7 +98,7 @@ pub fn run_in(
         events.say(&format!("new project {}", quoted(project.root.as_os_str())));
     }
     let cwd = cwd_in(&project.root)?;
-    cold(&mut project, &cwd, &wanted.cold, &events)?;
+    cold(&mut project, &cwd, &wanted.cold, events)?;
     if wanted.git == cli::Git::Shared {
         project.share_git();
     }
@@ -86,12 +114,12 @@ pub fn run_in(
         let workspace = wanted.workspace.clone();
         let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &mounts, &repositories, &[])?;
         printer.out(&steps.to_string());
-        return Ok(Ended { project, workspace, status: 0 });
+        return Ok(Attempt::Ended(Ended { project, workspace, status: 0 }));
     }
     let every = attend::interval(&project.config)?;
-    let (project, place) = place::find(project, wanted, trial, &events, printer)?;
+    let (project, place) = place::find(project, wanted, trial, events, printer)?;
     let always = wanted.discard || (place.is_throw_away && !trial);
-    let session = bar::with(printer, "taking in", |meter| {
+    let opened = bar::with(printer, "taking in", |meter| {
         let alone = match (always || wanted.discard_on_failure, wanted.apply) {
             (true, _) => Some(Alone::Discard),
             (false, true) => Some(Alone::Apply),
@@ -105,18 +133,24 @@ pub fn run_in(
             meter,
         };
         open(project, &options, &|text| events.say(text))
-    })?;
-    announce(&session, &events);
+    });
+    let session = match opened {
+        Err(error) if error.kind() == Kind::Unsupported => {
+            return Ok(Attempt::Refused(error, Box::new(job)));
+        }
+        opened => opened?,
+    };
+    announce(&session, events);
 
     let started = now_ms();
     let argv = words(&job.argv);
-    let is_shell = job.is_shell;
-    if is_shell {
+    let titled = job.titled;
+    if titled {
         printer.save_title();
     }
     let mut desk = attend::desk(&session, every);
-    let ran = command(&session, job, &cwd, wanted.rename, &events, desk.as_mut());
-    if is_shell {
+    let ran = command(&session, job, &cwd, wanted.rename, events, desk.as_mut());
+    if titled {
         printer.restore_title();
     }
     let mut run = Run {
@@ -132,7 +166,7 @@ pub fn run_in(
     let succeeded = matches!(ran, Ok(Exit::Code(0)));
     let discard = always || (wanted.discard_on_failure && !succeeded);
     let departure = leave(session, Leaving { wait: wanted.wait, discard }, desk.as_mut())?;
-    report(&departure, &run.workspace, wanted.apply && succeeded, &events);
+    report(&departure, &run.workspace, wanted.apply && succeeded, events);
     if discard && departure.discarded.is_none() {
         events.warn("other runs take part in the session: what was written is not discarded");
     }
@@ -147,7 +181,28 @@ pub fn run_in(
         project = workspaces::delete(project, &place.workspace, false)?;
     }
     let status = u8::try_from(run.status).unwrap_or(u8::MAX);
-    Ok(Ended { project, workspace: place.workspace, status })
+    Ok(Attempt::Ended(Ended { project, workspace: place.workspace, status }))
+}
+
+/// Runs the command where it is: nothing is between it and the directory.
+fn bare(why: &Error, workspace: &str, job: Job, events: &Events<'_>) -> Result<Status> {
+    if workspace != MAIN {
+        let message =
+            format!("workspace `{workspace}` is not the directory, so nothing can run bare in it: {why}");
+        return Err(
+            Error::new(Kind::Unsupported, message).with_hint(why.hint().unwrap_or("vrift doctor says more"))
+        );
+    }
+    events.warn(&format!("running bare, what is written is written to the directory itself: {why}"));
+    events.send("bare", json!({ "message": why.to_string() }));
+    let cwd = super::current_directory()?;
+    let mut env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    environment::set_pwd(&mut env, &cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+    // our sign in the prompt would say what is not so
+    let argv = if job.titled { job.argv.into_iter().take(1).collect() } else { job.argv };
+    let running = ns::run_bare(&Command { argv, env, cwd }, job.is_shell)?;
+    let exit = tell(running, None, events)?;
+    Ok(u8::try_from(exit.status()).unwrap_or(u8::MAX))
 }
 
 /// Writes what the run changed to the host.
@@ -211,6 +266,11 @@ fn command(
         true => session.link.run_shell(&command),
         false => session.link.run(&command),
     }?;
+    tell(running, desk, events)
+}
+
+/// Waits for a command's end, and tells of both.
+fn tell(running: Running, desk: Option<&mut Desk>, events: &Events<'_>) -> Result<Exit> {
     events.send("started", json!({ "pid": running.pid() }));
     let exit = running.wait_at(desk)?;
     let signal = match exit {

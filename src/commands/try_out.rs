@@ -21,9 +21,14 @@ enum Fate {
 
 pub fn run(global: &Global, args: Try, printer: &Printer) -> Result<Status> {
     let Try { keep, drop, run: wanted, command } = args;
-    if wanted.fork.is_some() || wanted.discard || wanted.discard_on_failure || wanted.dry_run {
+    if wanted.fork.is_some()
+        || wanted.discard
+        || wanted.discard_on_failure
+        || wanted.dry_run
+        || wanted.or_bare
+    {
         return Err(Error::usage("`try` makes a fork of its own and asks what is to be kept of it")
-            .with_hint("leave --fork, --discard and --dry-run out, or use vrift exec"));
+            .with_hint("leave --fork, --discard, --dry-run and --or-bare out, or use vrift exec"));
     }
     if let Some(name) = &keep {
         match super::known_project(global) {
@@ -32,9 +37,9 @@ pub fn run(global: &Global, args: Try, printer: &Printer) -> Result<Status> {
         }
     }
     let gone = global.directory.iter().cloned().collect();
-    let job = Job { argv: command, env: Vec::new(), is_shell: false, gone };
+    let job = Job { argv: command, env: Vec::new(), is_shell: false, titled: false, gone };
     let named = global.directory.is_some();
-    let Ended { project, workspace, status } = run::run_in((global, named), &wanted, job, true, printer)?;
+    let Ended { project, workspace, status } = run::run_in_trial((global, named), &wanted, job, printer)?;
     let changed = summary(&project, &workspace, printer)?;
     let fate = match (keep.clone(), drop) {
         (Some(name), _) => Fate::Keep(name),

@@ -62,7 +62,8 @@ pub(super) fn report(pipe: &OwnedFd, stage: i32, number: i32) {
 /// What the child needs beside its image.
 pub(super) struct Settings<'a> {
     pub(super) pipe: &'a OwnedFd,
-    pub(super) socket: &'a OwnedFd,
+    /// Init's, for a command inside; without one it keeps all that the caller has.
+    pub(super) socket: Option<&'a OwnedFd>,
     pub(super) early: Early,
     /// Signals whose handlers are ours, and whether our caller ignored them.
     pub(super) caught: &'a [(i32, bool)],
@@ -85,14 +86,18 @@ pub(super) fn become_command(image: &mut Image, settings: &Settings<'_>) -> ! {
 
 fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)> {
     let at = |stage: Stage| move |errno: Errno| (stage, errno);
-    let undumpable = rustix::process::DumpableBehavior::NotDumpable;
-    rustix::process::set_dumpable_behavior(undumpable).map_err(at(Stage::Privileges))?;
-    let pid = rustix::process::getpid().as_raw_pid();
-    Request::Command { pid }.send(settings.socket).map_err(at(Stage::Announce))?;
+    if let Some(socket) = settings.socket {
+        let undumpable = rustix::process::DumpableBehavior::NotDumpable;
+        rustix::process::set_dumpable_behavior(undumpable).map_err(at(Stage::Privileges))?;
+        let pid = rustix::process::getpid().as_raw_pid();
+        Request::Command { pid }.send(socket).map_err(at(Stage::Announce))?;
+    }
     rustix::process::chdir(&*image.cwd).map_err(at(Stage::Directory))?;
-    rustix::thread::set_no_new_privs(true).map_err(at(Stage::Privileges))?;
-    let keep = if settings.is_root { ROOT_KEEPS } else { 0 };
-    sys::limit_capabilities(keep).map_err(at(Stage::Privileges))?;
+    if settings.socket.is_some() {
+        rustix::thread::set_no_new_privs(true).map_err(at(Stage::Privileges))?;
+        let keep = if settings.is_root { ROOT_KEEPS } else { 0 };
+        sys::limit_capabilities(keep).map_err(at(Stage::Privileges))?;
+    }
     if let Some(terminal) = settings.group {
         // A shell whose group's number is not known in here would take that number, 0,
         // for what it has to give the terminal back to (dash fails at that).
@@ -102,7 +107,7 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
             let _ = rustix::termios::tcsetpgrp(terminal, rustix::process::getpid());
         }
     }
-    if settings.has_terminal {
+    if settings.has_terminal && settings.socket.is_some() {
         filter::refuse_typing().map_err(at(Stage::Privileges))?;
     }
     for &(signal, ignored) in settings.caught {

@@ -7,7 +7,7 @@
 //!
 //! States: *open* → *ending* (the listener is closed; a moment for what ends by
 //! itself; SIGTERM; two seconds; exit, at which the kernel kills and waits for the
-//! rest). *Open* with a waiting leaver goes on until nothing is left or somebody joins.
+//! rest; without a pid namespace init does that itself first). *Open* with a waiting leaver goes on until nothing is left or somebody joins.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -19,10 +19,10 @@ use super::idmap::OwnMaps;
 use super::interpret::{Interpreter, Trouble};
 use super::mover::{self, Memory};
 use super::plan::{Plan, Step};
-use super::survivors::{self, Names};
+use super::survivors::{Names, Realm};
 use super::table::{Connection, PLACES, Role, Running, Table};
 use super::wire::{self, REQUEST, Request, Tag};
-use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS, sys};
+use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS, STEP_PIDS, sys};
 use sys::Forked;
 
 /// What is left may end by itself for so long before it is told to.
@@ -54,6 +54,8 @@ pub(super) struct Prepared<'a> {
     pub(super) table: Table,
     pub(super) memory: Memory,
     pub(super) uid: u32,
+    /// The session has a pid namespace of its own.
+    pub(super) has_pids: bool,
 }
 
 /// How far the end has come.
@@ -63,6 +65,8 @@ enum Phase {
     Grace(i64),
     /// SIGTERM was sent; exit at this time.
     Term(i64),
+    /// SIGKILL is sent until nobody is left: where the kernel does not do it.
+    Kill,
 }
 
 struct Init<'p, 'a> {
@@ -74,6 +78,10 @@ struct Init<'p, 'a> {
     /// The one that works now.
     mover: Option<Pid>,
     proc_is_ours: bool,
+    own_pid: Pid,
+    /// Inode of the pid namespace it is in.
+    pids: u64,
+    realm: Realm,
     phase: Phase,
     names: Names,
     limit: usize,
@@ -116,8 +124,11 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
 
     let mut held = std::mem::take(&mut prepared.held);
     let (plan, inotify, requests) = (prepared.plan, prepared.inotify.as_ref(), prepared.requests.as_ref());
+    let has_pids = prepared.has_pids;
+    // before anything runs in here: what could not be ended later must not begin
+    let realm = Realm::of_self(has_pids).map_err(at(STEP_PIDS, "/proc"))?;
     let mut interpreter =
-        Interpreter { plan, held: &mut held, inotify, requests, door: None, proc_is_ours: false };
+        Interpreter { plan, held: &mut held, inotify, requests, door: None, has_pids, proc_is_ours: false };
     interpreter.run(&mut |trouble| report(prepared, Tag::Warning, trouble))?;
     let Interpreter { door, proc_is_ours, .. } = interpreter;
     // everything in it was put back; freeing its memory could meet a lock
@@ -128,15 +139,32 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
     sys::close(prepared.null.as_raw_fd());
     let limit = raise_descriptor_limit();
     let child_signals = sys::signalfd(libc::SIGCHLD).map_err(at(STEP_DETACH, "signalfd"))?;
+    let own_pid = rustix::process::getpid();
     let pidfd =
-        rustix::process::pidfd_open(Pid::INIT, PidfdFlags::empty()).map_err(at(STEP_DETACH, "pidfd"))?;
+        rustix::process::pidfd_open(own_pid, PidfdFlags::empty()).map_err(at(STEP_DETACH, "pidfd"))?;
     if let Some(listener) = &prepared.listener {
         rustix::net::listen(listener, 4096).map_err(at(STEP_LISTEN, "listen"))?;
     }
     report(prepared, Tag::Ready, Trouble { step: 0, errno: 0, detail: "" });
     let phase = Phase::Open;
     let names = Names::new();
-    Ok(Init { prepared, child_signals, pidfd, door, mover: None, proc_is_ours, phase, names, limit })
+    // asked for by joiners of a session that shares its caller's
+    let pids = if has_pids { 0 } else { sys::inode_of(c"/proc/self/ns/pid") };
+    let mover = None;
+    Ok(Init {
+        prepared,
+        child_signals,
+        pidfd,
+        door,
+        mover,
+        proc_is_ours,
+        own_pid,
+        pids,
+        realm,
+        phase,
+        names,
+        limit,
+    })
 }
 
 /// Waits for the launcher's word on the maps.
@@ -211,6 +239,7 @@ impl Init<'_, '_> {
             Phase::Open => waiting,
             Phase::Grace(until) => Some(until.min(now + TICK_MS / 5)),
             Phase::Term(until) => Some(until.min(now + TICK_MS)),
+            Phase::Kill => Some(now + TICK_MS),
         };
         let kills = self.prepared.table.commands.iter().flatten().filter_map(|command| command.kill_at);
         match phase.into_iter().chain(kills).min() {
@@ -292,7 +321,8 @@ impl Init<'_, '_> {
                 (connection.role, connection.launcher) = (Role::Run, pid);
                 let (inotify, requests) = (self.prepared.inotify.as_ref(), self.prepared.requests.as_ref());
                 let has = |which: i32, fd: Option<&OwnedFd>| fd.map_or(0, |_| which);
-                let what = has(wire::HAS_INOTIFY, inotify) | has(wire::HAS_REQUESTS, requests);
+                let pids = if self.prepared.has_pids { wire::HAS_PIDS } else { 0 };
+                let what = has(wire::HAS_INOTIFY, inotify) | has(wire::HAS_REQUESTS, requests) | pids;
                 // what is not there is stood for by the pidfd, and passed over
                 let all = [
                     self.pidfd.as_fd(),
@@ -300,7 +330,8 @@ impl Init<'_, '_> {
                     inotify.unwrap_or(&self.pidfd).as_fd(),
                     requests.unwrap_or(&self.pidfd).as_fd(),
                 ];
-                if wire::reply(&connection.socket, Tag::Welcome, (what, 0), &[], &all).is_err() {
+                let place_of_pids = self.pids as i32;
+                if wire::reply(&connection.socket, Tag::Welcome, (what, place_of_pids), &[], &all).is_err() {
                     self.gone(place);
                 }
                 self.answer_waiting_leaver(place);
@@ -315,7 +346,7 @@ impl Init<'_, '_> {
     }
 
     fn note_command(&mut self, place: usize, pid: i32) {
-        let Some(process) = Pid::from_raw(pid).filter(|&process| process != Pid::INIT) else { return };
+        let Some(process) = Pid::from_raw(pid).filter(|&process| process != self.own_pid) else { return };
         if let Ok(pidfd) = rustix::process::pidfd_open(process, PidfdFlags::empty()) {
             self.prepared.table.note_command(Running { pidfd, pid, connection: place, kill_at: None });
         }
@@ -438,33 +469,41 @@ impl Init<'_, '_> {
     /// Goes on with the end, as far as it can.
     fn advance(&mut self) {
         if matches!(self.phase, Phase::Open) {
-            if self.waiting().is_some() && survivors::none_left() {
+            if self.waiting().is_some() && self.realm.none_left() {
                 self.begin_end();
             } else {
                 return;
             }
         }
         self.reap();
-        if survivors::none_left() {
+        if self.realm.none_left() {
             return self.finish();
         }
         match self.phase {
             Phase::Grace(until) if sys::now_ms() >= until => {
-                if self.proc_is_ours {
-                    survivors::collect(&mut self.names);
+                if self.proc_is_ours || !self.prepared.has_pids {
+                    self.realm.collect(&mut self.names);
                 } else {
                     self.names.count = 1;
                 }
-                let _ = sys::kill(-1, libc::SIGTERM);
-                let _ = sys::kill(-1, libc::SIGCONT);
+                self.realm.signal_all(Signal::TERM);
+                self.realm.signal_all(Signal::CONT);
                 self.phase = Phase::Term(sys::now_ms() + TERM_MS);
             }
-            Phase::Term(until) if sys::now_ms() >= until => self.finish(),
+            Phase::Term(until) if sys::now_ms() >= until => {
+                if self.prepared.has_pids {
+                    self.finish();
+                }
+                self.phase = Phase::Kill;
+                self.realm.signal_all(Signal::KILL);
+            }
+            Phase::Kill => self.realm.signal_all(Signal::KILL),
             _ => {}
         }
     }
 
-    /// Tells the leaver and exits; the kernel kills what is left and waits for it.
+    /// Tells the leaver and exits; in a pid namespace the kernel kills what is left and waits
+    /// for it.
     fn finish(&self) {
         if let Some(Some(leaver)) =
             self.waiting().and_then(|place| self.prepared.table.connections.get(place))

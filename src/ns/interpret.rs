@@ -39,6 +39,8 @@ pub(super) struct Interpreter<'a> {
     pub(super) requests: Option<&'a OwnedFd>,
     /// Where the mover is asked; made with the cover.
     pub(super) door: Option<OwnedFd>,
+    /// There is a new pid namespace.
+    pub(super) has_pids: bool,
     /// `/proc` shows this pid namespace.
     pub(super) proc_is_ours: bool,
 }
@@ -75,6 +77,8 @@ impl<'a> Interpreter<'a> {
                     }
                 }
                 Step::Cover(cover) => self.cover(cover).map_err(trouble)?,
+                // the outer one is right for who shares the outer pid namespace
+                Step::FreshProc if !self.has_pids => {}
                 Step::FreshProc => match fresh_proc() {
                     Ok(()) => self.proc_is_ours = true,
                     Err(Errno::PERM) => warn(trouble((Errno::PERM, "the outer one stays"))),

@@ -38,23 +38,12 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
     let ways =
         ["user", "mnt", "pid"].map(|which| CString::new(format!("/proc/{}/ns/{which}", link.init_pid())));
     let [Ok(user), Ok(mount), Ok(pid)] = ways else { return Err(trouble::init_is_gone()) };
-    let ways = [
-        (user, LinkNameSpaceType::User),
-        (mount, LinkNameSpaceType::Mount),
-        (pid, LinkNameSpaceType::ProcessID),
-    ];
-    let terminal = Terminal::note();
-    let signals = Signals::catch();
-    let caught = signals.as_ref().map(Signals::caught).unwrap_or_default();
-    let settings = Settings {
-        pipe: &writer,
-        socket: link.socket(),
-        early: early::state(),
-        caught: &caught,
-        group: terminal.as_ref().filter(|_| is_shell).map(Terminal::for_group),
-        has_terminal: filter::is_needed(terminal.is_some()),
-        is_root: rustix::process::geteuid().is_root(),
-    };
+    let mut ways = vec![(user, LinkNameSpaceType::User), (mount, LinkNameSpaceType::Mount)];
+    if link.has_pids() {
+        ways.push((pid, LinkNameSpaceType::ProcessID));
+    }
+    let around = Around::note();
+    let settings = around.settings(&writer, Some(link.socket()), is_shell);
 
     let mask = sys::block_all();
     let forked = sys::fork_into(0);
@@ -68,13 +57,82 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
     drop(writer);
     let (started, failed) = listen(reader);
     link::reap(middle);
-    match (started, failed) {
-        (Some(pid), None) => Ok(Running::new(pid, signals, terminal, is_shell)),
-        (started, failed) => {
-            if let Some(pid) = started {
-                link::reap(pid);
+    around.running(command, started, failed, is_shell)
+}
+
+/// Starts a command where this process is: no session, nothing taken away from it.
+///
+/// # Errors
+/// `NotFound` and `NotExecutable` as a shell tells them apart; else what failed.
+pub fn run_bare(command: &Command, is_shell: bool) -> Result<Running> {
+    let mut image = Image::new(command)?;
+    let (reader, writer) =
+        rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
+    let around = Around::note();
+    let settings = around.settings(&writer, None, is_shell);
+    let mask = sys::block_all();
+    let forked = sys::fork_into(0);
+    if matches!(forked, Ok(Forked::Child)) {
+        exec::become_command(&mut image, &settings);
+    }
+    sys::set_mask(mask);
+    let Forked::Parent { pid, .. } = forked.context("fork for", "the command")? else {
+        return Err(trouble::init_is_gone());
+    };
+    drop(writer);
+    let (_, failed) = listen(reader);
+    around.running(command, Some(pid), failed, is_shell)
+}
+
+/// What surrounds a command that starts.
+struct Around {
+    terminal: Option<Terminal>,
+    signals: Option<Signals>,
+    caught: Vec<(i32, bool)>,
+}
+
+impl Around {
+    fn note() -> Self {
+        let terminal = Terminal::note();
+        let signals = Signals::catch();
+        let caught = signals.as_ref().map(Signals::caught).unwrap_or_default();
+        Self { terminal, signals, caught }
+    }
+
+    fn settings<'a>(
+        &'a self,
+        pipe: &'a OwnedFd,
+        socket: Option<&'a OwnedFd>,
+        is_shell: bool,
+    ) -> Settings<'a> {
+        Settings {
+            pipe,
+            socket,
+            early: early::state(),
+            caught: &self.caught,
+            group: self.terminal.as_ref().filter(|_| is_shell).map(Terminal::for_group),
+            has_terminal: filter::is_needed(self.terminal.is_some()),
+            is_root: rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// The command, or why it is not there.
+    fn running(
+        self,
+        command: &Command,
+        started: Option<i32>,
+        failed: Option<(i32, i32)>,
+        is_shell: bool,
+    ) -> Result<Running> {
+        match (started, failed) {
+            (Some(pid), None) => Ok(Running::new(pid, self.signals, self.terminal, is_shell)),
+            (started, failed) => {
+                if let Some(pid) = started {
+                    link::reap(pid);
+                }
+                Err(failed
+                    .map_or_else(trouble::init_is_gone, |(stage, errno)| explain(command, stage, errno)))
             }
-            Err(failed.map_or_else(trouble::init_is_gone, |(stage, errno)| explain(command, stage, errno)))
         }
     }
 }
@@ -82,7 +140,7 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
 /// The process in the middle: enters, forks the command to its own parent, and ends.
 fn middle(
     pidfd: &OwnedFd,
-    ways: &[(CString, LinkNameSpaceType); 3],
+    ways: &[(CString, LinkNameSpaceType)],
     image: &mut Image,
     settings: &Settings<'_>,
 ) -> ! {
@@ -90,7 +148,9 @@ fn middle(
         exec::report(settings.pipe, stage as i32, errno.raw_os_error());
         sys::exit(125)
     };
-    let all = ThreadNameSpaceType::USER | ThreadNameSpaceType::MOUNT | ThreadNameSpaceType::PROCESS_ID;
+    let mut all = ThreadNameSpaceType::USER | ThreadNameSpaceType::MOUNT;
+    // the third way, where there is one
+    all.set(ThreadNameSpaceType::PROCESS_ID, ways.len() > 2);
     let entered = match move_into_thread_name_spaces(pidfd.as_fd(), all) {
         // before 5.8 setns takes no pidfd
         Err(Errno::INVAL) => enter_by_files(ways),
@@ -109,7 +169,7 @@ fn middle(
     }
 }
 
-fn enter_by_files(ways: &[(CString, LinkNameSpaceType); 3]) -> Result<(), Errno> {
+fn enter_by_files(ways: &[(CString, LinkNameSpaceType)]) -> Result<(), Errno> {
     let mut files = [const { None }; 3];
     for (place, (path, kind)) in files.iter_mut().zip(ways) {
         let file = rustix::fs::openat(CWD, path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

@@ -34,6 +34,7 @@ pub struct Link {
     /// Where processes inside ask; shared by all launchers.
     requests: Option<OwnedFd>,
     pid: i32,
+    has_pids: bool,
     is_parent: bool,
     warnings: Vec<Error>,
 }
@@ -73,6 +74,12 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
         let why = String::from_utf8_lossy(&reply.text);
         return Err(Error::failure(format!("cannot join the session: {why}")));
     }
+    let has_pids = reply.numbers.0 & wire::HAS_PIDS != 0;
+    if !has_pids && reply.tag == Tag::Welcome && reply.numbers.1 != sys::inode_of(c"/proc/self/ns/pid") as i32
+    {
+        // the numbers of its commands would mean other processes there
+        return Err(Error::failure("the session has no pid namespace, and belongs to another container"));
+    }
     let init = sys::peer(socket.as_fd()).context("ask for the peer of", session_dir)?.pid;
     let mut fds = reply.fds.into_iter();
     let Some(pidfd) = fds.next().filter(|_| reply.tag == Tag::Welcome) else {
@@ -88,6 +95,7 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
         inotify,
         requests,
         pid: init,
+        has_pids,
         is_parent: false,
         warnings: Vec::new(),
     }))
@@ -118,13 +126,13 @@ pub fn stop(session_dir: &Path, launcher: Option<i32>) -> Result<usize> {
 impl Link {
     pub(super) fn opener(
         socket: OwnedFd,
-        pidfd: OwnedFd,
+        (pid, pidfd): (i32, OwnedFd),
         inotify: Option<OwnedFd>,
         requests: Option<OwnedFd>,
-        pid: i32,
+        has_pids: bool,
         warnings: Vec<Error>,
     ) -> Self {
-        Self { socket, pidfd, _lock: None, inotify, requests, pid, is_parent: true, warnings }
+        Self { socket, pidfd, _lock: None, inotify, requests, pid, has_pids, is_parent: true, warnings }
     }
 
     /// A desk that runs `helper` for each request from inside: this program, with the words
@@ -138,6 +146,11 @@ impl Link {
     /// Init's pid as seen from here; 0 when it is not visible (another container's).
     pub fn init_pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Whether the session has a pid namespace of its own, whose end ends everything.
+    pub fn has_pids(&self) -> bool {
+        self.has_pids
     }
 
     /// What the plan had to do without; empty for a joiner.

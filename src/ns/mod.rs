@@ -14,6 +14,10 @@
 //! long as the session; a launcher that dies takes its command along, and init's end
 //! ends everything (rule 21).
 //!
+//! Where a pid namespace is refused there is none, visibly. Then init is a process among
+//! others and does by hand what the kernel does at the end of a pid namespace: it finds the
+//! session's processes by their user namespace, and ends them (`survivors`, `remains`).
+//!
 //! | signal | the command | the launcher while it waits | init |
 //! |---|---|---|---|
 //! | SIGINT, SIGQUIT by key | gets it from the terminal | does nothing | has another session |
@@ -35,6 +39,7 @@
 //! | `link`, `wire` | a launcher's connection to it |
 //! | `command`, `join`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
+//! | `remains` | what a session without a pid namespace leaves when its init is killed |
 //! | `desk` | meanwhile processes inside ask for what only the outside can tell |
 //! | `probe` | what of all this is possible here |
 
@@ -51,6 +56,7 @@ mod mover;
 mod open;
 pub mod plan;
 pub mod probe;
+mod remains;
 mod signals;
 mod survivors;
 mod sys;
@@ -65,9 +71,11 @@ mod wire;
 pub use command::Command;
 pub use desk::{Desk, is_own_user};
 pub use exec::replace_this_process;
+pub use join::run_bare;
 pub use link::{Left, Link, Run, connect, runs, stop};
 pub use open::{Opening, open};
 pub use plan::{Cover, Plan, Step};
+pub use remains::end_remains;
 pub use signals::{hold_until_exit, wake};
 pub use wait::{Exit, Running};
 
@@ -75,3 +83,4 @@ pub use wait::{Exit, Running};
 const STEP_MAPS: usize = usize::MAX;
 const STEP_DETACH: usize = usize::MAX - 1;
 const STEP_LISTEN: usize = usize::MAX - 2;
+const STEP_PIDS: usize = usize::MAX - 3;

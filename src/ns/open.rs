@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::error::{Context, Error, Result};
@@ -30,7 +31,7 @@ pub struct Opening<'a> {
     pub session_dir: &'a Path,
 }
 
-const NAMESPACES: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+const NAMESPACES: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
 
 /// Opens a session; the caller is its first launcher.
 ///
@@ -44,7 +45,16 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
     let mut prepared = prepare(&opening, theirs, is_root)?;
 
     let mask = sys::block_all();
-    let forked = sys::fork_into(NAMESPACES);
+    let mut forked = sys::fork_into(NAMESPACES | libc::CLONE_NEWPID);
+    let mut refused = None;
+    if let Err(errno) = forked
+        && may_be_refused_alone(errno)
+    {
+        // the pid namespace alone may be what is refused: a filter, or a limit
+        prepared.has_pids = false;
+        forked = sys::fork_into(NAMESPACES);
+        refused = Some(errno);
+    }
     if matches!(forked, Ok(Forked::Child)) {
         init::main(&mut prepared);
     }
@@ -52,7 +62,8 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
     let (pid, pidfd) = match forked {
         Ok(Forked::Parent { pid, pidfd: Some(pidfd) }) => (pid, pidfd),
         Ok(_) => return Err(Error::failure("this kernel has no pidfds (5.2)")),
-        Err(errno) => return Err(trouble::of_clone(errno)),
+        // both were refused: the first one says why
+        Err(errno) => return Err(trouble::of_clone(refused.unwrap_or(errno))),
     };
     let (inotify, requests) = (prepared.inotify.take(), prepared.requests.take());
     drop(prepared);
@@ -61,15 +72,20 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
         // when it has died already, the answer below says so
         let _ = Request::Start { mapped }.send(&ours);
     }
-    let answer = hear(&ours, opening.plan);
+    let answer = hear(&ours, opening.plan).map_err(trouble::of_this_machine);
     let warnings = match answer {
-        Ok(warnings) => warnings,
+        Ok(warnings) => refused.map(trouble::without_pids).into_iter().chain(warnings).collect(),
         Err(error) => {
             link::reap(pid);
             return Err(error);
         }
     };
-    Ok(Link::opener(ours, pidfd, inotify, requests, pid, warnings))
+    Ok(Link::opener(ours, (pid, pidfd), inotify, requests, refused.is_none(), warnings))
+}
+
+/// By a filter, a limit, or a kernel without them; not for want of memory or processes.
+fn may_be_refused_alone(errno: Errno) -> bool {
+    [Errno::PERM, Errno::ACCESS, Errno::NOSPC, Errno::USERS, Errno::INVAL, Errno::NOSYS].contains(&errno)
 }
 
 /// Waits for READY; returns the warnings.
@@ -128,5 +144,6 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         table,
         memory: Memory::new(),
         uid: rustix::process::geteuid().as_raw(),
+        has_pids: true,
     })
 }

@@ -189,6 +189,21 @@ pub fn peer(socket: BorrowedFd<'_>) -> Result<libc::ucred, Errno> {
     }
 }
 
+/// The namespace that a user or pid namespace lies in (NS_GET_PARENT, ioctl_nsfs(2)).
+pub fn parent_namespace(namespace: &OwnedFd) -> Result<OwnedFd, Errno> {
+    const NS_GET_PARENT: libc::Ioctl = 0xb702;
+    // SAFETY: this request takes no argument and returns a new descriptor.
+    unsafe {
+        let fd = check(libc::c_long::from(libc::ioctl(namespace.as_raw_fd(), NS_GET_PARENT)))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// The inode that a path leads to; 0 where there is none.
+pub fn inode_of(path: &CStr) -> u64 {
+    rustix::fs::stat(path).map_or(0, |stat| stat.st_ino)
+}
+
 /// poll(2) on plain records; entries with a negative descriptor are passed over.
 pub fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) -> Result<(), Errno> {
     // SAFETY: pointer and length describe the slice.

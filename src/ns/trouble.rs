@@ -4,13 +4,13 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::os::refusal::{Asked, Machine};
 use crate::overlay::mount::{self, MountFailure};
 
 use super::plan::{Plan, Step};
 use super::wire::Reply;
-use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS};
+use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS, STEP_PIDS};
 
 /// With the machine's reason for it.
 fn explained(error: Error, asked: Asked, errno: Errno) -> Error {
@@ -20,7 +20,32 @@ fn explained(error: Error, asked: Asked, errno: Errno) -> Error {
 /// The clone itself failed.
 pub(super) fn of_clone(errno: Errno) -> Error {
     let error = Error::io("make namespaces for", "the session", &errno.into());
-    explained(error, Asked::Session, errno)
+    of_this_machine(explained(error, Asked::Session, errno))
+}
+
+/// A refusal by the kernel is one that every run here would meet.
+pub(super) fn of_this_machine(error: Error) -> Error {
+    let refusals = [
+        libc::EPERM,
+        libc::EACCES,
+        libc::ENOSYS,
+        libc::EINVAL,
+        libc::ENODEV,
+        libc::EOPNOTSUPP,
+        libc::EUSERS,
+        libc::ENOSPC,
+    ];
+    match error.errno() {
+        Some(errno) if refusals.contains(&errno) => error.with_kind(Kind::Unsupported),
+        _ => error,
+    }
+}
+
+/// The session has no pid namespace.
+pub(super) fn without_pids(errno: Errno) -> Error {
+    let why = Machine::read().why(Asked::Namespace("pid"), errno.raw_os_error());
+    let what = "the run has no pid namespace: it sees, and can signal, the processes outside";
+    why.explain(Error::failure(what).with_cause(why.cause.clone()))
 }
 
 /// A FAILED or WARNING message.
@@ -32,6 +57,7 @@ pub(super) fn of_reply(plan: &Plan, reply: &Reply) -> Error {
         STEP_MAPS => ("write the id maps of", "the session".into()),
         STEP_DETACH => ("detach", "the session's init".into()),
         STEP_LISTEN => ("listen for", "further runs".into()),
+        STEP_PIDS => ("do without a pid namespace: cannot find the session's processes in", "/proc".into()),
         step => plan.steps.get(step).map_or(("carry out", "the plan".into()), Step::operation),
     };
     let cause = io::Error::from(errno);

@@ -38,9 +38,11 @@ pub(super) enum Request {
 pub(super) const REQUEST: usize = 8;
 /// Bytes of a reply's fixed part.
 const HEAD: usize = 12;
-/// In the first number of a WELCOME: which descriptors follow init's pidfd and the lock.
+/// In the first number of a WELCOME, whose second is the inode of init's pid namespace: which descriptors follow init's pidfd and the lock.
 pub(super) const HAS_INOTIFY: i32 = 1;
 pub(super) const HAS_REQUESTS: i32 = 2;
+/// Beside them: the session has a pid namespace of its own.
+pub(super) const HAS_PIDS: i32 = 4;
 /// Descriptors in a reply at most.
 pub(super) const FDS: usize = 4;
 /// Bytes of text in a reply at most.

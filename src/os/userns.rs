@@ -29,7 +29,7 @@ use rustix::thread::UnshareFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::os::refusal::{Asked, Machine};
 
 /// Which namespaces a child gets besides the user namespace.
@@ -159,7 +159,7 @@ fn enter(namespaces: Namespaces) -> Result<()> {
 /// The kernel's reason, where the machine shows it.
 fn explained(asked: Asked, error: Error) -> Error {
     match error.errno() {
-        Some(errno) => Machine::read().why(asked, errno).explain(error),
+        Some(errno) => Machine::read().why(asked, errno).explain(error).with_kind(Kind::Unsupported),
         None => error,
     }
 }

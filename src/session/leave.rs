@@ -3,6 +3,7 @@
 
 use super::open::Session;
 use super::project::Project;
+use super::record::{self, Record};
 use super::take_in::{self, Taken, Trust};
 use crate::error::Result;
 use crate::manifest::run::Run;
@@ -36,7 +37,12 @@ pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Res
     let Session { project, name, link, locks, .. } = session; // a joiner's lock is in its link
     let nothing =
         |project| Departure { project, ended: vec![], taken: None, discarded: None, unconfirmed: false };
-    match link.leave_from(leaving.wait, desk)? {
+    let left = link.leave_from(leaving.wait, desk);
+    if left.is_err() && !link.has_pids() {
+        // init was killed; what it would have ended has nobody else to end it
+        end_after_init(&project, &name)?;
+    }
+    match left? {
         Left::OthersLive => Ok(nothing(project)),
         Left::Last { ended, unmounted } => {
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
@@ -55,6 +61,11 @@ pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Res
             Ok(Departure { ended, taken: Some(taken), unconfirmed: !unmounted, ..nothing(project) })
         }
     }
+}
+
+fn end_after_init(project: &Project, session: &str) -> Result<()> {
+    let record = Record::read(&project.staging().join(session))?;
+    record.as_ref().map_or(Ok(()), record::end_remains)
 }
 
 /// After a run of so many milliseconds nobody notices that the log is written back.

@@ -166,6 +166,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         layers: ready.layers,
         root: ready.root.hex(),
         upper_root: root.fingerprint(),
+        shares_pids: false,
         rules: project.config.fingerprint(),
         mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
         made: Vec::new(),
@@ -187,6 +188,11 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let keep: Vec<_> = stack.iter().map(|lock| lock.fd().as_fd()).collect();
     let link = ns::open(Opening { plan: &plan, lock: lock.fd().as_fd(), keep: &keep, session_dir: &staging });
     let link = link.or_else(|error| staging::remove(&staging).and(Err(error)))?;
+    if !link.has_pids() {
+        // before its first command
+        record.shares_pids = true;
+        record.write(&staging)?;
+    }
     Ok(Session {
         project,
         name,
@@ -210,7 +216,13 @@ pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Ve
     let pending = project.manifest.pending(workspace)?;
     for session in sessions(&project)? {
         let dir = project.staging().join(&session);
-        match Record::read(&dir) {
+        let record = Record::read(&dir);
+        if let Ok(Some(record)) = &record
+            && record.workspace == workspace
+        {
+            record::end_remains(record)?;
+        }
+        match record {
             Ok(Some(record)) if record.workspace != workspace => {}
             Ok(_) if pending.iter().any(|row| row.staging == session) => {}
             Ok(Some(_)) if record::is_discarded(&dir) => take_in::discard(&dir)?,

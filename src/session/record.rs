@@ -45,6 +45,9 @@ pub struct Record {
     /// Fingerprint of the metadata that the upper's root was given: unchanged, and
     /// empty, means that nothing was written.
     pub upper_root: String,
+    /// It has no pid namespace: a free lock does not mean that it has ended (rule 3).
+    #[serde(default)]
+    pub shares_pids: bool,
     pub boot: String,
     /// Milliseconds since the epoch.
     pub started: i64,
@@ -87,6 +90,15 @@ impl Record {
         }
         Ok(Digest::from_bytes(bytes))
     }
+}
+
+/// Ends what lives on of a session that has no pid namespace and whose init was killed; of
+/// others nothing can. The session's lock is free, or ours.
+pub fn end_remains(record: &Record) -> Result<()> {
+    if record.shares_pids && record.boot == boot_id() {
+        crate::ns::end_remains(&format!("/staging/{}/upper", record.session))?;
+    }
+    Ok(())
 }
 
 /// A name that no other session has; it tells the workspace even without a record.
@@ -181,6 +193,7 @@ mod tests {
             made: Vec::new(),
             preload: false,
             upper_root: String::new(),
+            shares_pids: false,
             boot: boot_id(),
             started: now_ms(),
         };

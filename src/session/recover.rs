@@ -38,6 +38,7 @@ pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project
             .with_hint("wait for it to end")
     };
     let _lock = Lock::attempt(&project.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(busy)?;
+    record::end_remains(orphan)?;
     let staging = project.staging().join(&orphan.session);
     match fate {
         Fate::Keep => {

@@ -15,6 +15,7 @@ use crate::manifest::{Manifest, db};
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
+use crate::session::record::{self, Record};
 
 const FORGOTTEN: &str = ".forgotten-";
 
@@ -149,7 +150,7 @@ fn busy(name: &Path) -> Error {
 /// from the directory: the manifest may be broken.
 fn locks(dir: &Path) -> Result<Option<Vec<Lock>>> {
     let staging = dir.join("staging");
-    let mut held = Vec::new();
+    let (mut held, mut ended) = (Vec::new(), Vec::new());
     let entries = match std::fs::read_dir(&staging) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(held)),
         entries => entries.context("read", &staging)?,
@@ -161,7 +162,11 @@ fn locks(dir: &Path) -> Result<Option<Vec<Lock>>> {
                 Some(lock) => held.push(lock),
                 None => return Ok(None),
             }
+        } else if let Ok(Some(record)) = Record::read(&path) {
+            ended.push(record);
         }
     }
+    // only now is it known that none of them lives
+    ended.iter().try_for_each(record::end_remains)?;
     Ok(Some(held))
 }

@@ -25,7 +25,7 @@ pub use layer::adopt;
 pub use sweep::sweep;
 
 use crate::cas::Digest;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::manifest::diff::{Change, diff};
 use crate::manifest::stack::Layer;
@@ -117,7 +117,7 @@ fn hold(project: &Project, now: &Workspace, head: Digest, distrusted: &mut bool)
 /// take-in too, so that nobody waits for one that is of no use.
 pub fn stubs_work(project: &Project) -> Result<()> {
     let Err(why) = Probe::cached(project.store.root())?.stub else { return Ok(()) };
-    let error = Error::failure(format!("runs do not work here: {why}"));
+    let error = Error::new(Kind::Unsupported, format!("runs do not work here: {why}"));
     Err(error.with_hint(why.hint().unwrap_or("vrift doctor says more")))
 }
 
