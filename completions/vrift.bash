@@ -1380,7 +1380,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__status)
-            opts="-w -C -q -v -h --workspace --paths --json --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --no-sync --paths --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

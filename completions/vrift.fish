@@ -37,7 +37,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -s V -l version -d 'Print vers
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "enter" -d 'Start your shell in the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "exec" -d 'Run one command in the workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "sync" -d 'Take the host directory\'s edits over into the workspace'
-complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show what the workspace has that the host directory has not'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "status" -d 'Show the host\'s edits that are still to come in, and what the workspace has that the host directory has not'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "diff" -d 'Show what differs between two states'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "apply" -d 'Write the workspace\'s changes to the host directory'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "resolve" -d 'Decide conflicts: which version of a path the workspace has from now on'
@@ -135,6 +135,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand status" -l config -d 'Set a 
 complete -c vrift -n "__fish_vrift_using_subcommand status" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand status" -l no-sync -d 'Do not look for edits of the host'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -l paths -d 'Show which paths are not just the host\'s, and which rule says so'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand status" -s q -l quiet -d 'Say only what went wrong'

@@ -321,7 +321,7 @@ fn a_workspace_is_cloned_listed_and_fetched_from_and_never_pushed_to() {
     let unknown = Ran(output(&world, &["fetch", "vrift::nowhere"])).fails(128);
     assert!(unknown.contains("there is no workspace `nowhere`"), "{unknown}");
     // Nothing of it was written to the workspace, and a live session serves as well.
-    let status = world.run(["status"]).ok();
+    let status = world.run(["status", "--no-sync"]).ok();
     assert!(!status.contains(".git/"), "{status}");
     let live = live(&world, "echo more > t.txt; git commit -qam more");
     host(&world, &["fetch", "-q", "workspace"]);
@@ -468,5 +468,57 @@ fn a_sync_killed_at_any_moment_leaves_a_whole_repository() {
     assert_eq!(
         inside(&world, &format!("git log -1 --format=%s; git status --short; {FSCK}")).ok(),
         format!("{}\n", rounds - 1)
+    );
+}
+
+/// Forks and the host commit at once, and the host collects garbage: all commits are fetched,
+/// and every repository is whole.
+#[test]
+fn forks_commit_at_once_while_the_host_commits_and_collects_garbage() {
+    needs_sessions!();
+    let world = repository();
+    let forks = if std::env::var_os("VRIFT_SLOW").is_some() { 20 } else { 5 };
+    inside(&world, "true").ok();
+    let names: Vec<String> = (0..forks).map(|number| format!("fork{number}")).collect();
+    for name in &names {
+        world.run(["fork", name]).ok();
+    }
+    let exec = |name: &str, script: &str| {
+        let mut vrift = world.vrift();
+        for role in ["AUTHOR", "COMMITTER"] {
+            vrift.env(format!("GIT_{role}_NAME"), "t").env(format!("GIT_{role}_EMAIL"), "t@example.org");
+        }
+        Ran(vrift.args(["-q", "exec", "-w", name, "--", "sh", "-ec", script]).output().unwrap()).ok()
+    };
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(move || {
+                exec(
+                    name,
+                    &format!(
+                        "git checkout -qb {name}; echo {name} > {name}.txt; git add .; git commit -qm {name}"
+                    ),
+                );
+            });
+        }
+        scope.spawn(|| {
+            for round in 0..forks {
+                world.write("a.txt", format!("{round}\n"));
+                host(&world, &["commit", "-qam", &format!("host {round}")]);
+                host(&world, &["gc", "-q", "--prune=now"]);
+                inside(&world, "true").ok();
+            }
+        });
+    });
+    for name in &names {
+        host(&world, &["fetch", "-q", &format!("vrift::{name}"), &format!("{name}:{name}")]);
+        assert_eq!(host(&world, &["log", "--format=%s", name]), format!("{name}\nfirst\n"));
+        assert_eq!(exec(name, FSCK), "", "{name}");
+    }
+    assert_eq!(host(&world, &["fsck", "--full", "--strict", "--no-dangling"]), "");
+    assert_eq!(inside(&world, FSCK).ok(), "");
+    assert_eq!(
+        inside(&world, "git log -1 --format=%s; git status --short").ok(),
+        format!("host {}\n", forks - 1)
     );
 }

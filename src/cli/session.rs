@@ -22,12 +22,19 @@ pub struct Sync {
     pub json: Json,
 }
 
-/// Show what the workspace has that the host directory has not.
+/// Show the host's edits that are still to come in, and what the workspace has that the host
+/// directory has not.
+///
+/// Also: what changed since the workspace's last snapshot, open conflicts, repositories that
+/// belong to it, runs that live, and what killed ones left. Nothing is taken over.
 #[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Status {
     /// The workspace to show.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,
+    /// Do not look for edits of the host.
+    #[arg(long)]
+    pub no_sync: bool,
     /// Show which paths are not just the host's, and which rule says so.
     #[arg(long)]
     pub paths: bool,

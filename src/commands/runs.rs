@@ -76,7 +76,7 @@ fn json_of_finished(id: i64, run: &Run) -> Value {
 }
 
 /// Words, each followed by a NUL.
-fn list(argv: &[u8]) -> Vec<String> {
+pub(super) fn list(argv: &[u8]) -> Vec<String> {
     let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
     argv.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }

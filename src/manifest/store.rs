@@ -15,6 +15,28 @@ pub trait Trees {
     fn put(&self, body: &[u8]) -> Result<Digest>;
 }
 
+/// Trees that are there already, and new ones in memory: what would be, without writing it.
+pub struct Scratch<'t> {
+    there: &'t dyn Trees,
+    new: MemoryTrees,
+}
+
+impl<'t> Scratch<'t> {
+    pub fn over(there: &'t dyn Trees) -> Self {
+        Self { there, new: MemoryTrees::default() }
+    }
+}
+
+impl Trees for Scratch<'_> {
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
+        self.new.get(digest).or_else(|_| self.there.get(digest))
+    }
+
+    fn put(&self, body: &[u8]) -> Result<Digest> {
+        self.new.put(body)
+    }
+}
+
 /// Trees in memory, for tests and for values that are not to be kept.
 #[derive(Default)]
 pub struct MemoryTrees(RefCell<HashMap<Digest, Vec<u8>>>);

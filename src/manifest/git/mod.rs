@@ -44,6 +44,19 @@ pub fn is_in(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|part| part == NAME)
 }
 
+/// The outermost `.git` of a path in one.
+pub fn of_path(path: &[u8]) -> &[u8] {
+    let mut end = 0;
+    for part in path.split(|byte| *byte == b'/') {
+        end += part.len();
+        if part == NAME {
+            return &path[..end];
+        }
+        end += 1;
+    }
+    path
+}
+
 /// True for what lies in a `.git` and is told of by its state: all but what a user writes
 /// there (configuration, hooks, rules).
 pub fn is_detail(path: &[u8]) -> bool {
@@ -89,5 +102,7 @@ mod tests {
         ] {
             assert_eq!(is_detail(path.as_bytes()), detail, "{path}");
         }
+        assert_eq!(of_path(b"a/.git/b/.git/c"), b"a/.git");
+        assert_eq!(of_path(b".git"), b".git");
     }
 }

@@ -9,6 +9,7 @@ mod assemble;
 pub mod class;
 pub mod explain;
 mod known;
+pub mod look;
 mod read;
 mod repository;
 mod tracked;
@@ -105,7 +106,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let unreadable = recorded.unreadable.iter().map(|known| known.path.clone()).collect();
     let walked = settled(&project.root, || Walk {
         store: &project.store,
-        token: &token,
+        token: Some(&token),
         stamps: &stamps,
         classes: &classes,
         unreadable: &unreadable,

@@ -102,7 +102,10 @@ impl Walk<'_> {
             return Ok(None);
         }
         let extent = (before.size, before.blocks);
-        let stored = self.store.publish_copy(self.token, file.as_fd(), extent, &path)?;
+        let stored = match self.token {
+            Some(token) => self.store.publish_copy(token, file.as_fd(), extent, &path)?,
+            None => self.store.hash_staged(file.as_fd(), extent, &path)?,
+        };
         let xattrs = escape::read_xattrs(&file, escape::From::Host).context("read xattrs of", &path)?;
         let after = stat_fd(&file).context("stat", &path)?;
         let steady = stamp_of(stat) == stamp_of(&before) && stamp_of(&before) == stamp_of(&after);

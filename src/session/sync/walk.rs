@@ -34,7 +34,8 @@ const BATCH: usize = 128;
 /// What a walk is made with.
 pub struct Walk<'a> {
     pub store: &'a Store,
-    pub token: &'a Publishing,
+    /// `None`: contents are hashed, and nothing is stored.
+    pub token: Option<&'a Publishing>,
     pub stamps: &'a HashMap<Vec<u8>, Stamps>,
     pub classes: &'a Classes<'a>,
     /// `own` directories that are not taken in at first.
