@@ -544,7 +544,7 @@ fn a_store_out_of_inodes_is_said_at_whatever_stage_and_loses_nothing() {
                 *) echo $inodes: status $code; cat $S/../out;;
             esac
             grep -q -e panicked -e Read-only $S/../out && { echo $inodes; cat $S/../out; }
-            mount -o remount,nr_inodes=10000 $S || exit 77
+            mount -o remount,nr_inodes=10000 none $S || exit 77
             $V exec sh -c 'cat a > /dev/null && if [ -e n/whole ]; then ls n | wc -l; else echo 0; fi' > $S/../out 2>&1 \
                 || { echo $inodes: after it; cat $S/../out; }
             seen=$(tail -n 1 $S/../out)

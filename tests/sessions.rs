@@ -124,7 +124,7 @@ fn runs_join_and_leave_in_any_order_and_the_last_one_takes_in() {
         while begun < 6 || !live.is_empty() {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let choice = (random >> 33) as usize;
-            if begun < 6 && (live.is_empty() || choice % 2 == 0) {
+            if begun < 6 && (live.is_empty() || choice.is_multiple_of(2)) {
                 live.push(start(&world, &format!("echo {begun} > r{round}-{begun}")));
                 begun += 1;
             } else if begun == 6 || live.len() > 1 {

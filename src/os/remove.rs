@@ -25,6 +25,19 @@ pub fn remove_tree(path: &Path) -> Result<()> {
     remove(CWD, &name, path.to_path_buf())
 }
 
+/// Removes what killed processes left in a directory: names of this beginning, an hour old
+/// or more. Nobody is told of what cannot be removed: it hinders nothing.
+pub fn remove_left(dir: &Path, beginning: &str) {
+    const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let of_ours = entry.file_name().as_bytes().starts_with(beginning.as_bytes());
+        let made = entry.metadata().and_then(|metadata| metadata.modified());
+        if of_ours && made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > HOUR)) {
+            let _ = remove_tree(&entry.path());
+        }
+    }
+}
+
 /// Removes a name of an open directory with all that is below it; not there is fine.
 pub fn remove_at(dir: &Dir, name: &CStr) -> Result<()> {
     remove(dir.as_fd(), name, dir.join(name))

@@ -21,7 +21,7 @@ use crate::os::cursor::c_name;
 use crate::os::dir::Dir;
 use crate::os::link::link_unnamed;
 use crate::os::mkdir;
-use crate::os::remove::remove_tree;
+use crate::os::remove::{remove_left, remove_tree};
 use crate::os::userns::{Namespaces, in_namespaces};
 use crate::os::xattr;
 use crate::overlay::explain;
@@ -39,6 +39,8 @@ pub struct Probe {
     pub stub: Result<()>,
 }
 
+/// How a scratch directory's name begins; the process's number follows.
+const SCRATCH: &str = ".probe-";
 /// Where a store remembers its probe.
 const NAME: &str = "probe.json";
 const CONTENT: &[u8] = b"what a stub stands for\n";
@@ -46,7 +48,8 @@ const CONTENT: &[u8] = b"what a stub stands for\n";
 impl Probe {
     /// Tries the directory. An error means that it could not be tried at all.
     pub fn run(store: &Path) -> Result<Self> {
-        let scratch = store.join(format!(".probe-{}", std::process::id()));
+        remove_left(store, SCRATCH);
+        let scratch = store.join(format!("{SCRATCH}{}", std::process::id()));
         remove_tree(&scratch)?;
         for part in ["objects", "lower", "upper", "work", "view"] {
             mkdir::private(&scratch.join(part))?;
@@ -186,6 +189,10 @@ mod tests {
     #[test]
     fn a_probe_says_what_works_and_leaves_nothing() {
         let store = tempfile::tempdir().unwrap();
+        // what a killed one left, long ago
+        let left = store.path().join(".probe-1");
+        mkdir::private(&left.join("lower")).unwrap();
+        fs::File::open(&left).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         let probe = Probe::run(store.path()).unwrap();
         println!("{}", serde_json::to_string(&probe).unwrap());
         assert!(probe.is_current());

@@ -7,7 +7,7 @@ use super::check::Verdict;
 use crate::error::{Context, Error, Result};
 use crate::os::mkdir;
 use crate::os::refusal::Machine;
-use crate::os::remove::remove_tree;
+use crate::os::remove::{remove_left, remove_tree};
 use crate::os::userns::as_root_of_own_files;
 use crate::overlay::probe::Probe;
 use crate::session::trial;
@@ -57,8 +57,12 @@ impl Drop for Subject {
     }
 }
 
+/// How its name begins; the process's number follows.
+const SCRATCH: &str = ".vrift-doctor-";
+
 fn scratch(place: &Path) -> Result<PathBuf> {
-    let dir = place.join(format!(".vrift-doctor-{}", std::process::id()));
+    remove_left(place, SCRATCH);
+    let dir = place.join(format!("{SCRATCH}{}", std::process::id()));
     remove_tree(&dir)?;
     mkdir::private(&dir).map_err(|error| {
         error.with_hint("choose a directory you can write with --store DIR or VRIFT_STORE")
