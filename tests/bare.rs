@@ -2,7 +2,6 @@
 //! that is said; never otherwise.
 
 #[path = "support/refuse.rs"]
-#[allow(dead_code)] // this file's own part
 mod refuse;
 mod support;
 

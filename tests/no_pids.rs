@@ -1,7 +1,6 @@
 //! Where a pid namespace is refused: visibly without, and as strict about who is last.
 
 #[path = "support/refuse.rs"]
-#[allow(dead_code)] // this file's own part
 mod refuse;
 mod support;
 

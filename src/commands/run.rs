@@ -174,7 +174,7 @@ fn attempt(
     let head = departure.taken.as_ref().and_then(|taken| taken.number);
     record_run(&departure.project, &run, head)?;
     if wanted.apply && succeeded {
-        apply_own(&departure, &run.workspace, printer, &events)?;
+        apply_own(&departure, &run.workspace, printer, events)?;
     }
     let mut project = departure.project;
     if place.is_throw_away && !trial {
