@@ -296,3 +296,17 @@ fn merged_and_old_workspaces_are_pruned() {
     assert_eq!(json(&world.run(["workspace", "list", "--json"]).ok()).as_array().unwrap().len(), 2);
     world.run(["workspace", "prune", "--older", "soon"]).fails(2);
 }
+
+#[test]
+fn what_became_the_workspaces_own_stays_in_a_fork_that_syncs_later() {
+    needs_sessions!();
+    let world = begun();
+    world.write("dist/x", "built\n");
+    world.exec(["true"]).ok();
+    world.run(["fork", "f"]).ok();
+    world.write("vrift.toml", "[paths]\nown = [\"dist\"]\n");
+    world.exec(["true"]).ok();
+    world.run(["sync", "-w", "f"]).ok();
+    assert_eq!(sh_in(&world, "f", "cat dist/x vrift.toml | head -n 2").ok(), "built\n[paths]\n");
+    assert_eq!(world.sh("cat dist/x").ok(), "built\n");
+}

@@ -94,15 +94,16 @@ pub enum WorkspaceAction {
 
 /// Try a command: run it in a throw-away fork, see what it changed, then decide.
 ///
-/// On a terminal you are asked whether to keep or to drop it; elsewhere it is dropped
-/// unless an option says otherwise. The exit status is the command's own.
+/// On a terminal you are asked whether to apply, keep or drop it; elsewhere it is dropped
+/// unless an option says otherwise. The exit status is the command's own; 125 when what it
+/// did could not be applied: then it is kept as a workspace.
 #[derive(Debug, Args)]
 pub struct Try {
     /// Keep what it did as a workspace of this name.
-    #[arg(long, value_name = "NAME", group = "fate")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["drop", "apply"])]
     pub keep: Option<String>,
     /// Drop what it did.
-    #[arg(long, group = "fate")]
+    #[arg(long, conflicts_with = "apply")]
     pub drop: bool,
     #[command(flatten)]
     pub run: Run,

@@ -1,12 +1,13 @@
-//! `vrift try`: a command in a throw-away fork, then keep or drop.
+//! `vrift try`: a command in a throw-away fork, then apply, keep or drop.
 
 use super::printer::{Printer, counted};
 use super::run::{self, Ended, Job};
-use super::{Status, diff};
+use super::{Status, diff, status_of};
 use crate::cli::{Global, Try};
 use crate::error::{Error, Result};
 use crate::manifest::compare::compare;
 use crate::manifest::snapshot::check_name;
+use crate::session::apply::{self, Wanted};
 use crate::session::project::Project;
 use crate::session::workspaces;
 
@@ -15,12 +16,14 @@ const SHOWN: usize = 20;
 
 /// What becomes of the fork.
 enum Fate {
+    Apply,
     Keep(String),
     Drop,
 }
 
 pub fn run(global: &Global, args: Try, printer: &Printer) -> Result<Status> {
-    let Try { keep, drop, run: wanted, command } = args;
+    let Try { keep, drop, run: mut wanted, command } = args;
+    let apply = std::mem::take(&mut wanted.apply); // what to apply is known when it has ended
     if wanted.fork.is_some()
         || wanted.discard
         || wanted.discard_on_failure
@@ -41,14 +44,20 @@ pub fn run(global: &Global, args: Try, printer: &Printer) -> Result<Status> {
     let named = global.directory.is_some();
     let Ended { project, workspace, status } = run::run_in_trial((global, named), &wanted, job, printer)?;
     let changed = summary(&project, &workspace, printer)?;
-    let fate = match (keep.clone(), drop) {
-        (Some(name), _) => Fate::Keep(name),
-        (None, true) => Fate::Drop,
-        (None, false) if changed => ask(&project, printer)?,
-        (None, false) => Fate::Drop,
+    let fate = match keep {
+        Some(name) => Fate::Keep(name),
+        None if drop || !changed => Fate::Drop,
+        None if apply && status == 0 => Fate::Apply,
+        None if apply => {
+            printer.say("it failed, so nothing is applied");
+            Fate::Drop
+        }
+        None => ask(&project, printer)?,
     };
-    settle(project, &workspace, fate, printer)?;
-    Ok(status)
+    match settle(project, &workspace, fate, printer)? {
+        true => Ok(status),
+        false => Ok(status_of::OURS),
+    }
 }
 
 /// Names what was changed; false: nothing.
@@ -70,13 +79,18 @@ fn summary(project: &Project, workspace: &str, printer: &Printer) -> Result<bool
 
 fn ask(project: &Project, printer: &Printer) -> Result<Fate> {
     if !printer.can_ask() {
-        printer.say("not kept: vrift try --keep NAME keeps what a command did as a workspace");
+        printer.say(
+            "not kept: vrift try --keep NAME keeps it as a workspace, --apply writes it to the directory",
+        );
         return Ok(Fate::Drop);
     }
     loop {
-        let answer = printer.ask_name("[k]eep it as a workspace, or [d]rop it? ")?.unwrap_or_default();
+        let answer = printer
+            .ask_name("[a]pply it to the directory, [k]eep it as a workspace, or [d]rop it? ")?
+            .unwrap_or_default();
         let name = match answer.as_str() {
             "" | "d" | "D" | "drop" => return Ok(Fate::Drop),
+            "a" | "A" | "apply" => return Ok(Fate::Apply),
             "k" | "K" | "keep" => printer.ask_name("its name: ")?.unwrap_or_default(),
             _ => continue,
         };
@@ -87,13 +101,35 @@ fn ask(project: &Project, printer: &Printer) -> Result<Fate> {
     }
 }
 
-fn settle(project: Project, workspace: &str, fate: Fate, printer: &Printer) -> Result<()> {
+/// False: it could not be applied.
+fn settle(mut project: Project, workspace: &str, fate: Fate, printer: &Printer) -> Result<bool> {
     match fate {
         Fate::Keep(name) => {
             workspaces::rename(&project, workspace, &name)?;
             printer.say(&format!("kept as workspace {name}: vrift exec -w {name}, vrift merge {name}"));
         }
         Fate::Drop => drop(workspaces::delete(project, workspace, false)?),
+        Fate::Apply => {
+            project.configure(&[])?;
+            if let Err(error) = write(&project, workspace, printer) {
+                let name = format!("try-{}", project.manifest.known_workspace(workspace)?.id);
+                workspaces::rename(&project, workspace, &name)?;
+                printer.error(&error);
+                printer.say(&format!("what it did is kept as workspace {name}"));
+                return Ok(false);
+            }
+            drop(workspaces::delete(project, workspace, false)?);
+        }
     }
+    Ok(true)
+}
+
+/// Writes what was done in a fork to the host.
+fn write(project: &Project, workspace: &str, printer: &Printer) -> Result<()> {
+    let now = project.manifest.known_workspace(workspace)?;
+    let plan =
+        apply::apply(project, &Wanted { workspace, between: now.forked.zip(now.head), ..Wanted::default() })?;
+    super::apply::refuse(&plan)?;
+    printer.say(&format!("{} written to {}", counted(plan.steps.len(), "path"), project.root.display()));
     Ok(())
 }

@@ -35,7 +35,7 @@ use crate::manifest::history::Cause;
 use crate::manifest::lines::Lines;
 use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::stamp::Stamps;
-use crate::manifest::workspace::Workspace;
+use crate::manifest::workspace::{MAIN, Workspace};
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::apply;
@@ -120,7 +120,11 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         let by_us = usize::try_from(apply::gone_by_us(manifest)?).unwrap_or(usize::MAX);
         refuse_mass_deletion(&walked, counted(&stamps, &walked).saturating_sub(by_us), project)?;
     }
-    let newly_own: Vec<Vec<u8>> = newly_own(&walked.left_alone(), &stamps);
+    // A fork may have taken over what `main` has had as its own since.
+    let newly_own: Vec<Vec<u8>> = match workspace == MAIN {
+        true => newly_own(&walked.left_alone(), &stamps),
+        false => in_base(project, workspace, walked.left_alone())?,
+    };
     let mounts = recorded.after(project, &walked);
     let same_mounts = recorded == mounts;
     let mut git_files = walked.git_files.clone();
@@ -217,6 +221,19 @@ fn take_over(
         report.conflicts.push(Conflicted { path, host_deleted });
     }
     Ok(merged.root)
+}
+
+/// Those of the paths that the host had when a workspace took it over.
+fn in_base(project: &Project, workspace: &str, paths: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
+    let manifest = &project.manifest;
+    let Some(base) = manifest.known_workspace(workspace)?.host_base else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for path in paths {
+        if lookup(manifest, &base, &path)?.is_some() {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The head without what it had from the host and what is mounted now. What the workspace
