@@ -73,6 +73,13 @@ shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
 off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l confine -d 'What outside the project cannot be written: none, home or host' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l net -d 'The network: host, none or own' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l bind -d 'Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l limit -d 'Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l setenv -d 'Set a variable of the command' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l profile -d 'Let the keys of [profile.NAME] in vrift.toml, or in the user\'s configuration, count' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
@@ -86,6 +93,9 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard-on-failure
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l apply -d 'When the exit status is 0, write what this run changed, and only that, to the host directory'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l snapshots -d 'Show the project\'s snapshots, read-only, below `.snapshots/` in the project'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l or-bare -d 'Where no run can be set up, run the command bare, in the directory itself, and say so'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l root -d 'Be uid 0 inside'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l private-tmp -d 'Let /tmp and /var/tmp be the session\'s own, in memory and empty at first'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l clear-env -d 'Give the command none of the caller\'s variables, only vrift\'s own and those of --setenv'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s v -l verbose -d 'Say more'
@@ -99,6 +109,13 @@ shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
 off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l confine -d 'What outside the project cannot be written: none, home or host' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l net -d 'The network: host, none or own' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l bind -d 'Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l limit -d 'Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l setenv -d 'Set a variable of the command' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l profile -d 'Let the keys of [profile.NAME] in vrift.toml, or in the user\'s configuration, count' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
@@ -112,6 +129,9 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard-on-failure 
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l apply -d 'When the exit status is 0, write what this run changed, and only that, to the host directory'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l snapshots -d 'Show the project\'s snapshots, read-only, below `.snapshots/` in the project'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l or-bare -d 'Where no run can be set up, run the command bare, in the directory itself, and say so'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l root -d 'Be uid 0 inside'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l private-tmp -d 'Let /tmp and /var/tmp be the session\'s own, in memory and empty at first'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l clear-env -d 'Give the command none of the caller\'s variables, only vrift\'s own and those of --setenv'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -s v -l verbose -d 'Say more'
@@ -421,6 +441,13 @@ shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
 off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l confine -d 'What outside the project cannot be written: none, home or host' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l net -d 'The network: host, none or own' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l bind -d 'Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l limit -d 'Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l setenv -d 'Set a variable of the command' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l profile -d 'Let the keys of [profile.NAME] in vrift.toml, or in the user\'s configuration, count' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
@@ -435,6 +462,9 @@ complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard-on-failure -
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l apply -d 'When the exit status is 0, write what this run changed, and only that, to the host directory'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l snapshots -d 'Show the project\'s snapshots, read-only, below `.snapshots/` in the project'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l or-bare -d 'Where no run can be set up, run the command bare, in the directory itself, and say so'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l root -d 'Be uid 0 inside'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l private-tmp -d 'Let /tmp and /var/tmp be the session\'s own, in memory and empty at first'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l clear-env -d 'Give the command none of the caller\'s variables, only vrift\'s own and those of --setenv'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l dry-run -d 'Print what would be done to set the run up, and do nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -s v -l verbose -d 'Say more'

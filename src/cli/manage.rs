@@ -90,7 +90,8 @@ pub struct Config {
 /// Let the project's vrift.toml, as it is now, reach beyond the project.
 ///
 /// Keys that let a run reach more than the project (`paths.bind`, `paths.live` outside of
-/// it) count only after this; a changed file must be allowed again.
+/// it, `run.bind`, `run.caches`, `run.setenv`, `run.root`) count only after this; a changed file must be
+/// allowed again.
 #[derive(Debug, Args)]
 pub struct Allow {}
 

@@ -7,6 +7,7 @@ mod host;
 mod manage;
 mod run;
 mod session;
+mod shape;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub use host::*;
 pub use manage::*;
 pub use run::*;
 pub use session::*;
+pub use shape::*;
 
 /// Run commands in a private, writable view of a project that starts in milliseconds.
 ///

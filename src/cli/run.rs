@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Shape;
+
 /// Run one command in the workspace.
 ///
 /// The exit status is the command's own (128+n for a signal); 125 when vrift itself
@@ -130,6 +132,8 @@ pub struct Run {
     /// could not keep.
     #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "cold", "wait", "fork", "from", "apply"])]
     pub or_bare: bool,
+    #[command(flatten)]
+    pub shape: Shape,
     /// Print what would be done to set the run up, and do nothing.
     #[arg(long)]
     pub dry_run: bool,

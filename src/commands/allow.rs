@@ -15,7 +15,7 @@ pub fn run(global: &Global, _: Allow, printer: &Printer) -> Result<Status> {
     }
     project.allow()?;
     for setting in &project.config.withheld {
-        printer.out(&format!("{} = {}\n", setting.key.name, setting.value));
+        printer.out(&format!("{} = {}\n", setting.name(), setting.value));
     }
     let what = if project.config.withheld.is_empty() { "; nothing in it needed that" } else { "" };
     printer.say(&format!("{NAME} is allowed as it is now{what}"));

@@ -36,7 +36,7 @@ pub fn run(global: &cli::Global, args: cli::Config, printer: &Printer) -> Result
         for (setting, counts) in &of_key {
             let only = if *counts { "" } else { "; ignored until: vrift allow" };
             let origin = dim(&format!("# {}{only}", setting.origin));
-            printer.out(&format!("{} = {}  {origin}\n", key.name, setting.value));
+            printer.out(&format!("{} = {}  {origin}\n", setting.name(), setting.value));
         }
         if of_key.is_empty() && args.all {
             printer
@@ -62,12 +62,13 @@ fn as_json(setting: &Setting, counts: bool) -> Json {
     let value = match &setting.value {
         Value::Text(text) => json!(text),
         Value::List(list) => json!(list),
+        Value::Flag(flag) => json!(flag),
     };
     let (from, file): (&str, Option<&Path>) = match &setting.origin {
         Origin::Project(path) => ("project", Some(path)),
         Origin::User(path) => ("user", Some(path)),
         Origin::Environment(_) => ("environment", None),
-        Origin::Flag => ("flag", None),
+        Origin::Flag | Origin::Option(_) => ("flag", None),
     };
-    json!({ "key": setting.key.name, "value": value, "from": from, "file": file, "counts": counts })
+    json!({ "key": setting.name(), "value": value, "from": from, "file": file, "counts": counts })
 }

@@ -15,6 +15,7 @@ pub fn run(global: &Global, enter: Enter, printer: &Printer) -> Result<Status> {
         return Err(refusal(&inside, &enter));
     }
     if let Some(dir) = &enter.dir {
+        crate::ns::note_directory();
         std::env::set_current_dir(dir)
             .context("go to", dir)
             .map_err(|error| error.with_hint("vrift enter takes an existing directory"))?;

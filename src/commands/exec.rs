@@ -6,10 +6,13 @@ use std::path::Path;
 use super::Status;
 use super::printer::Printer;
 use super::run::{self, Job};
+use super::shape;
 use crate::cli::{Exec, Global};
+use crate::config::Config;
 use crate::error::{Error, Result, quoted};
 use crate::ns::{self, Command};
 use crate::paths;
+use crate::session::environment;
 use crate::session::inside::Inside;
 
 pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
@@ -68,6 +71,15 @@ fn run_inside(inside: &Inside, global: &Global, exec: Exec) -> Result<Status> {
         // the command takes this process's place, so nobody would be left to tell its end
         return Err(Error::failure("inside a run there is no --status-fd").with_hint("leave the run first"));
     }
-    let env = std::env::vars_os().collect();
+    if let Some(option) = shape::of_session(&exec.run.shape) {
+        return Err(Error::failure(format!(
+            "inside a run there is no {option}: session {} goes on as it was opened",
+            inside.session
+        ))
+        .with_hint("leave the run first"));
+    }
+    let mut config = Config::default();
+    config.choose(None, shape::settings(&exec.run.shape, &cwd)?)?;
+    let env = environment::of_nested(&config.wishes);
     Err(ns::replace_this_process(&Command { argv: exec.command, env, cwd }))
 }

@@ -33,6 +33,7 @@ pub mod resolve;
 pub mod restore;
 pub mod run;
 pub mod runs;
+pub mod shape;
 pub mod snapshot;
 pub mod status;
 pub mod stop;
@@ -67,6 +68,7 @@ pub mod status_of {
 /// Runs the verb of a parsed command line.
 pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
     if let Some(dir) = &cli.global.directory {
+        crate::ns::note_directory();
         std::env::set_current_dir(dir)
             .context("go to", dir)
             .map_err(|error| error.with_hint("-C takes an existing directory"))?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::events::Events;
 use super::printer::{Printer, counted, size};
-use super::{Find, Status, attend, bar, place};
+use super::{Find, Status, attend, bar, place, shape};
 use crate::cas::Digest;
 use crate::cli;
 use crate::error::{Error, Kind, Result, quoted};
@@ -18,6 +18,7 @@ use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Command, Desk, Exit, Running};
 use crate::psfs;
 use crate::session::apply::{self as session_apply, Wanted};
+use crate::session::confine::Shape;
 use crate::session::leave::{Departure, Leaving, leave, record_run};
 use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
@@ -98,6 +99,7 @@ fn attempt(
         events.say(&format!("new project {}", quoted(project.root.as_os_str())));
     }
     let cwd = cwd_in(&project.root)?;
+    project.choose(wanted.shape.profile.as_deref(), shape::settings(&wanted.shape, &cwd)?)?;
     cold(&mut project, &cwd, &wanted.cold, events)?;
     if wanted.git == cli::Git::Shared {
         project.share_git();
@@ -109,16 +111,18 @@ fn attempt(
         let now = project.manifest.known_workspace(&wanted.workspace)?;
         let layers: Vec<i64> = project.manifest.layers(now.layer)?.iter().map(|layer| layer.id).collect();
         let lowers = stack::lowers(now.base.unwrap_or(0), &layers);
-        let mounts = plan::mounts_of(&project)?;
-        let repositories = plan::repositories_of(&project)?;
+        let scene = plan::scene_of(&project)?;
         let workspace = wanted.workspace.clone();
-        let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &mounts, &repositories, &[])?;
+        let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &scene)?;
         printer.out(&steps.to_string());
         return Ok(Attempt::Ended(Ended { project, workspace, status: 0 }));
     }
     let every = attend::interval(&project.config)?;
     let (project, place) = place::find(project, wanted, trial, events, printer)?;
     let always = wanted.discard || (place.is_throw_away && !trial);
+    let wishes = &project.config.wishes;
+    let is_shaped =
+        Shape::of(&project.config) != Shape::default() || wishes.clear_env || !wishes.set_env.is_empty();
     let opened = bar::with(printer, "taking in", |meter| {
         let alone = match (always || wanted.discard_on_failure, wanted.apply) {
             (true, _) => Some(Alone::Discard),
@@ -135,7 +139,8 @@ fn attempt(
         open(project, &options, &|text| events.say(text))
     });
     let session = match opened {
-        Err(error) if error.kind() == Kind::Unsupported => {
+        // what was asked for beyond the view, a bare run could not keep
+        Err(error) if error.kind() == Kind::Unsupported && !is_shaped => {
             return Ok(Attempt::Refused(error, Box::new(job)));
         }
         opened => opened?,
@@ -252,7 +257,8 @@ fn command(
     events: &Events<'_>,
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
-    let mut env = environment::of_run(&session.workspace, &git::settings(&session.project));
+    let wishes = &session.project.config.wishes;
+    let mut env = environment::of_run(&session.workspace, &git::settings(&session.project), wishes);
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());

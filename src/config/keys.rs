@@ -15,6 +15,8 @@ pub struct Key {
 pub enum Kind {
     Text,
     List,
+    /// True or false.
+    Flag,
 }
 
 /// What a key is set to.
@@ -22,6 +24,7 @@ pub enum Kind {
 pub enum Value {
     Text(String),
     List(Vec<String>),
+    Flag(bool),
 }
 
 pub const STORE: &str = "store";
@@ -29,9 +32,29 @@ pub const HISTORY_BYTES: &str = "history.bytes";
 pub const CHECKPOINT: &str = "history.checkpoint";
 pub const MTIME: &str = "sync.mtime";
 pub const BIND: &str = "paths.bind";
+pub const CONFINE: &str = "run.confine";
+pub const CACHES: &str = "run.caches";
+pub const NET: &str = "run.net";
+pub const PRIVATE_TMP: &str = "run.private-tmp";
+pub const ROOT: &str = "run.root";
+pub const LIMIT: &str = "run.limit";
+pub const RUN_BIND: &str = "run.bind";
+pub const SETENV: &str = "run.setenv";
+pub const CLEAR_ENV: &str = "run.clear-env";
+/// The section of what a run is like; a profile has the same keys.
+pub const RUN: &str = "run";
+pub const PROFILE: &str = "profile";
 
 const fn list(name: &'static str, about: &'static str) -> Key {
     Key { name, kind: Kind::List, in_project: true, about }
+}
+
+const fn text(name: &'static str, about: &'static str) -> Key {
+    Key { name, kind: Kind::Text, in_project: true, about }
+}
+
+const fn flag(name: &'static str, about: &'static str) -> Key {
+    Key { name, kind: Kind::Flag, in_project: true, about }
 }
 
 pub const KEYS: &[Key] = &[
@@ -60,6 +83,15 @@ pub const KEYS: &[Key] = &[
         about: "\"exact\", or \"content\": a file of the host with the workspace's content keeps the workspace's mtime",
     },
     list(BIND, "SRC:DST[:ro]: an outside directory shown at DST in the project"),
+    text(CONFINE, "none, home or host: what outside the project is read-only"),
+    list(CACHES, "what stays writable then: cargo, npm, pip, go, ccache, or directories"),
+    text(NET, "host, none or own: the network"),
+    flag(PRIVATE_TMP, "/tmp and /var/tmp are the session's own"),
+    list(RUN_BIND, "SRC:DST[:ro]: an outside file or directory shown at DST"),
+    text(LIMIT, "mem=,cpus=,pids=: what all processes of the session may use"),
+    flag(ROOT, "uid 0 inside"),
+    list(SETENV, "K=V: a variable of the command"),
+    flag(CLEAR_ENV, "the command gets no variable of the caller's"),
 ];
 
 /// The key of this name.
@@ -67,10 +99,22 @@ pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
+/// The key that `profile.NAME.KEY` sets when the profile is chosen, and the profile.
+pub fn find_in_profile(name: &str) -> Option<(&'static Key, &str)> {
+    let (profile, key) = name.strip_prefix(PROFILE)?.strip_prefix('.')?.rsplit_once('.')?;
+    let key = KEYS.iter().find(|known| known.in_profile() == Some(key))?;
+    (!profile.is_empty()).then_some((key, profile))
+}
+
 impl Key {
+    /// What the key is called in a `[profile.NAME]`; `None` where it is none of a run's.
+    pub fn in_profile(&self) -> Option<&'static str> {
+        self.name.strip_prefix(RUN)?.strip_prefix('.')
+    }
+
     /// `VRIFT_PATHS_OWN` for `paths.own`.
     pub fn variable(&self) -> String {
-        format!("VRIFT_{}", self.name.replace('.', "_").to_uppercase())
+        format!("VRIFT_{}", self.name.replace(['.', '-'], "_").to_uppercase())
     }
 }
 
@@ -79,6 +123,7 @@ impl std::fmt::Display for Value {
         match self {
             Value::Text(text) => write!(f, "{text:?}"),
             Value::List(list) => write!(f, "{list:?}"),
+            Value::Flag(flag) => write!(f, "{flag}"),
         }
     }
 }

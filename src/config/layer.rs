@@ -17,6 +17,17 @@ pub fn of_text(text: &str, origin: &Origin) -> Result<Vec<Setting>> {
     let mut settings = Vec::new();
     for (name, value) in table {
         match value {
+            Toml::Table(profiles) if name == keys::PROFILE => {
+                for (profile, section) in profiles {
+                    let Toml::Table(section) = section else {
+                        let message = format!("{}: `{name}.{profile}` must be a section", place(origin));
+                        return Err(at(origin, message));
+                    };
+                    for (key, value) in section {
+                        settings.push(setting(&format!("{name}.{profile}.{key}"), value, origin)?);
+                    }
+                }
+            }
             Toml::Table(section) => {
                 for (key, value) in section {
                     settings.push(setting(&format!("{name}.{key}"), value, origin)?);
@@ -36,20 +47,27 @@ pub fn of_environment() -> Result<Vec<Setting>> {
         let name = key.variable();
         let Some(value) = std::env::var_os(&name).filter(|value| !value.is_empty()) else { continue };
         let origin = Origin::Environment(name);
-        let text = match (value.into_string(), key.kind) {
+        let text = match (value.into_string(), key.name) {
             (Ok(text), _) => text,
-            (Err(path), Kind::Text) => path.to_string_lossy().into_owned(), // only shown
-            (Err(_), Kind::List) => return Err(at(&origin, format!("{} is not UTF-8", place(&origin)))),
+            (Err(path), keys::STORE) => path.to_string_lossy().into_owned(), // only shown
+            (Err(_), _) => return Err(at(&origin, format!("{} is not UTF-8", place(&origin)))),
         };
-        // A bind has colons itself: a variable holds one.
+        // A bind has colons itself, and a value may: a variable holds one.
         let value = match key.kind {
             Kind::Text => Value::Text(text),
-            Kind::List if key.name == keys::BIND => Value::List(vec![text]),
+            Kind::Flag => match text.as_str() {
+                "1" | "true" => Value::Flag(true),
+                "0" | "false" => Value::Flag(false),
+                _ => return Err(at(&origin, format!("{} must be true or false", place(&origin)))),
+            },
+            Kind::List if [keys::BIND, keys::RUN_BIND, keys::SETENV].contains(&key.name) => {
+                Value::List(vec![text])
+            }
             Kind::List => {
                 Value::List(text.split(':').filter(|part| !part.is_empty()).map(Into::into).collect())
             }
         };
-        settings.push(Setting { key, value, origin });
+        settings.push(Setting { key, value, origin, profile: None });
     }
     Ok(settings)
 }
@@ -64,7 +82,7 @@ pub fn of_flags(flags: &[String]) -> Result<Vec<Setting>> {
                 .with_hint("as in: --config 'paths.own=[\"target\"]'"));
         };
         let (name, value) = (name.trim(), value.trim());
-        let key = known(name, &Origin::Flag)?;
+        let (key, _) = known(name, &Origin::Flag)?;
         if key.name == keys::STORE {
             return Err(Error::usage("the store is not placed by `--config`").with_hint("use --store DIR"));
         }
@@ -75,7 +93,7 @@ pub fn of_flags(flags: &[String]) -> Result<Vec<Setting>> {
                 (None, _) => Toml::String(value.to_string()),
             },
             (Err(_), Kind::List) => Toml::Array(vec![Toml::String(value.to_string())]),
-            (Err(_), Kind::Text) => Toml::String(value.to_string()),
+            (Err(_), Kind::Text | Kind::Flag) => Toml::String(value.to_string()),
         };
         settings.push(setting(name, value, &Origin::Flag)?);
     }
@@ -83,7 +101,7 @@ pub fn of_flags(flags: &[String]) -> Result<Vec<Setting>> {
 }
 
 fn setting(name: &str, value: Toml, origin: &Origin) -> Result<Setting> {
-    let key = known(name, origin)?;
+    let (key, profile) = known(name, origin)?;
     if !key.in_project && matches!(origin, Origin::Project(_)) {
         let message = format!("{}: a project cannot set `{name}`", place(origin));
         return Err(at(origin, message).with_hint("it belongs in the user's configuration"));
@@ -93,6 +111,7 @@ fn setting(name: &str, value: Toml, origin: &Origin) -> Result<Setting> {
         let example = match key.kind {
             Kind::Text => format!("as in: {example} = \"TEXT\""),
             Kind::List => format!("as in: {example} = [\"NAME\"]"),
+            Kind::Flag => format!("as in: {example} = true"),
         };
         at(origin, format!("{}: `{name}` must be {wanted}", place(origin))).with_hint(example)
     };
@@ -107,18 +126,36 @@ fn setting(name: &str, value: Toml, origin: &Origin) -> Result<Setting> {
             Value::List(words.collect::<Result<_>>()?)
         }
         (Kind::List, _) => return Err(wrong("a list of strings")),
+        (Kind::Flag, Toml::Boolean(flag)) => Value::Flag(flag),
+        (Kind::Flag, _) => return Err(wrong("true or false")),
     };
-    Ok(Setting { key, value, origin: origin.clone() })
+    Ok(Setting { key, value, origin: origin.clone(), profile: profile.map(Into::into) })
 }
 
-fn known(name: &str, origin: &Origin) -> Result<&'static Key> {
-    keys::find(name).ok_or_else(|| {
-        let near = nearest::of(name, KEYS.iter().map(|key| key.name));
-        at(origin, format!("{}: unknown key `{name}`", place(origin))).with_hint(format!(
-            "the nearest known key is `{}`; vrift config --all lists them",
-            near.unwrap_or("paths.own")
-        ))
-    })
+/// The key, and the profile it is set in.
+fn known<'a>(name: &'a str, origin: &Origin) -> Result<(&'static Key, Option<&'a str>)> {
+    if let Some(key) = keys::find(name) {
+        return Ok((key, None));
+    }
+    if let Some((key, profile)) = keys::find_in_profile(name) {
+        return Ok((key, Some(profile)));
+    }
+    let inner = name.strip_prefix(keys::PROFILE).and_then(|rest| rest.strip_prefix('.'));
+    if let Some(inner) = inner.filter(|inner| !inner.contains('.')) {
+        let message = format!("{}: `{}.{inner}` must be a section", place(origin), keys::PROFILE);
+        return Err(at(origin, message));
+    }
+    let of_profile = |key: &Key| {
+        let (profile, _) = inner?.rsplit_once('.')?;
+        Some(format!("{}.{profile}.{}", keys::PROFILE, key.in_profile()?))
+    };
+    let candidates: Vec<String> = match inner {
+        Some(_) => KEYS.iter().filter_map(of_profile).collect(),
+        None => KEYS.iter().map(|key| key.name.to_string()).collect(),
+    };
+    let near = nearest::of(name, candidates.iter().map(String::as_str)).unwrap_or("paths.own");
+    Err(at(origin, format!("{}: unknown key `{name}`", place(origin)))
+        .with_hint(format!("the nearest known key is `{near}`; vrift config --all lists them")))
 }
 
 fn place(origin: &Origin) -> String {
@@ -130,7 +167,11 @@ fn place(origin: &Origin) -> String {
 
 /// A wrong flag is a wrong command line.
 fn at(origin: &Origin, message: String) -> Error {
-    if *origin == Origin::Flag { Error::usage(message) } else { Error::failure(message) }
+    if matches!(origin, Origin::Flag | Origin::Option(_)) {
+        Error::usage(message)
+    } else {
+        Error::failure(message)
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,10 @@ pub mod bind;
 pub mod class;
 pub mod keys;
 mod layer;
+pub mod limit;
 mod nearest;
 pub mod rules;
+pub mod run;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +26,7 @@ use self::bind::Bind;
 use self::class::Class;
 use self::keys::{Key, Value};
 use self::rules::Rules;
+use self::run::Wishes;
 use crate::error::{Context, Error, Result};
 use crate::paths;
 
@@ -38,6 +41,8 @@ pub enum Origin {
     /// The variable's name.
     Environment(String),
     Flag,
+    /// An option of its own, as `--net`.
+    Option(&'static str),
 }
 
 /// One value that was set.
@@ -46,11 +51,15 @@ pub struct Setting {
     pub key: &'static Key,
     pub value: Value,
     pub origin: Origin,
+    /// It counts when this `[profile.NAME]` is chosen.
+    pub profile: Option<String>,
 }
 
 /// Everything that was set for a project.
 #[derive(Debug, Default)]
 pub struct Config {
+    /// The project's.
+    pub root: PathBuf,
     /// What counts, the weakest first.
     pub settings: Vec<Setting>,
     /// What counts only after `vrift allow`.
@@ -58,7 +67,14 @@ pub struct Config {
     /// Digest of `vrift.toml`, in hex; `None` where there is none.
     pub file: Option<String>,
     pub rules: Rules,
+    /// Those in the project.
     pub binds: Vec<Bind>,
+    /// Those elsewhere.
+    pub binds_outside: Vec<Bind>,
+    /// What runs are to be like.
+    pub wishes: Wishes,
+    /// The chosen profile.
+    pub profile: Option<String>,
     /// `own` directories that start empty.
     pub cold: Vec<Vec<u8>>,
     /// A file that comes in with the content that the workspace has keeps its mtime.
@@ -71,7 +87,7 @@ impl Config {
     /// Reads everything that is set for the project at `root`. `allowed`: the digest
     /// that `vrift allow` recorded.
     pub fn load(root: &Path, flags: &[String], allowed: Option<&[u8]>) -> Result<Self> {
-        let mut config = Self::default();
+        let mut config = Self { root: root.to_path_buf(), ..Self::default() };
         let path = root.join(NAME);
         if let Some(text) = read(&path)? {
             let digest = blake3::hash(text.as_bytes()).to_hex().to_string();
@@ -87,7 +103,7 @@ impl Config {
         config.settings.extend(layer::of_environment()?);
         config.settings.extend(layer::of_flags(flags)?);
         config.rules = Rules::of(&config.settings)?;
-        config.binds = bind::of(&config.settings)?;
+        config.settle()?;
         config.our_mtimes = match config.text(keys::MTIME) {
             None | Some("exact") => false,
             Some("content") => true,
@@ -104,9 +120,18 @@ impl Config {
         self.settings.iter().rfind(|setting| setting.key.name == key).and_then(|setting| {
             match &setting.value {
                 Value::Text(text) => Some(text.as_str()),
-                Value::List(_) => None,
+                _ => None,
             }
         })
+    }
+
+    /// Works out what the settings that count come to.
+    fn settle(&mut self) -> Result<()> {
+        let counted = self.counted();
+        let (binds, wishes) = (bind::of(&counted, &self.root)?, Wishes::of(&counted)?);
+        (self.binds, self.binds_outside) = binds.into_iter().partition(|bind| !bind.target.starts_with('/'));
+        self.wishes = wishes;
+        Ok(())
     }
 
     /// Tells one set of mounts from another, as far as they are configured.
@@ -123,13 +148,17 @@ impl Config {
 
     /// A flag says something about paths, or shares repositories.
     pub fn flagged(&self) -> bool {
-        let paths = |setting: &&Setting| setting.key.name.starts_with("paths.");
-        self.git_shared || self.settings.iter().filter(paths).any(|setting| setting.origin == Origin::Flag)
+        let paths =
+            |setting: &&Setting| setting.key.name.starts_with("paths.") || setting.key.name == keys::RUN_BIND;
+        let flags = [Origin::Flag.rank(), Origin::Option("").rank()];
+        let mut paths = self.settings.iter().filter(paths);
+        self.git_shared || paths.any(|setting| flags.contains(&setting.origin.rank()))
     }
 
     /// One line about what is not honoured, if anything is.
     pub fn notice(&self) -> Option<String> {
-        let mut names: Vec<&str> = self.withheld.iter().map(|setting| setting.key.name).collect();
+        let counts = |setting: &&Setting| setting.profile.is_none() || setting.profile == self.profile;
+        let mut names: Vec<String> = self.withheld.iter().filter(counts).map(Setting::name).collect();
         names.dedup();
         let what = if names.len() > 1 { "count" } else { "counts" };
         let reach = "reaches beyond the project and";
@@ -139,9 +168,24 @@ impl Config {
 }
 
 impl Setting {
+    /// The key as it was written: `profile.ci.net`.
+    pub fn name(&self) -> String {
+        match (&self.profile, self.key.in_profile()) {
+            (Some(profile), Some(key)) => format!("{}.{profile}.{key}", keys::PROFILE),
+            _ => self.key.name.to_string(),
+        }
+    }
+
     /// The part that stays inside the project, and the part that reaches beyond it.
     fn divided(self) -> (Option<Self>, Option<Self>) {
-        if self.key.name == keys::BIND {
+        // What only narrows a run counts at once: nobody is served by running wider than
+        // the project asks for, and no stronger place is taken back by it.
+        let widens = match self.key.name {
+            keys::BIND | keys::RUN_BIND | keys::CACHES | keys::SETENV => true,
+            keys::ROOT => self.value == Value::Flag(true),
+            _ => false,
+        };
+        if widens {
             return (None, Some(self));
         }
         let Value::List(list) = &self.value else { return (Some(self), None) };
@@ -154,6 +198,19 @@ impl Setting {
     }
 }
 
+impl Origin {
+    /// What is stronger has a higher one.
+    fn rank(&self) -> u8 {
+        match self {
+            Origin::Project(_) => 0,
+            Origin::User(_) => 1,
+            Origin::Environment(_) => 2,
+            Origin::Flag => 3,
+            Origin::Option(_) => 4,
+        }
+    }
+}
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -161,6 +218,7 @@ impl std::fmt::Display for Origin {
             Origin::User(path) => write!(f, "{}", path.display()),
             Origin::Environment(name) => write!(f, "variable {name}"),
             Origin::Flag => f.write_str("flag --config"),
+            Origin::Option(option) => f.write_str(option),
         }
     }
 }
@@ -181,7 +239,7 @@ pub fn store_of_user() -> Result<Option<PathBuf>> {
     let setting = of_user()?.into_iter().rfind(|setting| setting.key.name == keys::STORE);
     Ok(setting.and_then(|setting| match setting.value {
         Value::Text(path) => Some(paths::expand_home(&path)),
-        Value::List(_) => None,
+        _ => None,
     }))
 }
 

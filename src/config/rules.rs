@@ -152,7 +152,7 @@ mod tests {
 
     fn setting(key: &str, patterns: &[&str], origin: Origin) -> Setting {
         let list = patterns.iter().map(ToString::to_string).collect();
-        Setting { key: keys::find(key).unwrap(), value: Value::List(list), origin }
+        Setting { key: keys::find(key).unwrap(), value: Value::List(list), origin, profile: None }
     }
 
     fn class(rules: &Rules, path: &str) -> Option<Class> {

@@ -107,7 +107,7 @@ impl Desk {
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let Ok(null) = rustix::fs::open(c"/dev/null", flags, Mode::empty()) else { return };
         let mask = sys::block_all();
-        let forked = sys::fork_into(0);
+        let forked = sys::fork_into(0, None);
         if matches!(forked, Ok(Forked::Child)) {
             sys::become_stdio(null.as_fd());
             if let Some(connection) = connection {

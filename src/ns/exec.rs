@@ -21,22 +21,6 @@ use super::filter;
 use super::sys::{self, Mask};
 use super::wire::Request;
 
-/// What root keeps inside: Docker's default set without NET_RAW. Nothing that mounts,
-/// traces or uncovers.
-const ROOT_KEEPS: u64 = 1 << 0 // CHOWN
-    | 1 << 1 // DAC_OVERRIDE
-    | 1 << 3 // FOWNER
-    | 1 << 4 // FSETID
-    | 1 << 5 // KILL
-    | 1 << 6 // SETGID
-    | 1 << 7 // SETUID
-    | 1 << 8 // SETPCAP
-    | 1 << 10 // NET_BIND_SERVICE
-    | 1 << 18 // SYS_CHROOT
-    | 1 << 27 // MKNOD
-    | 1 << 29 // AUDIT_WRITE
-    | 1 << 31; // SETFCAP
-
 /// Where a child on its way to exec failed; the numbers go through the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -71,7 +55,8 @@ pub(super) struct Settings<'a> {
     pub(super) group: Option<Option<BorrowedFd<'a>>>,
     /// It gets a terminal.
     pub(super) has_terminal: bool,
-    pub(super) is_root: bool,
+    /// The capabilities it keeps, bit n is capability n.
+    pub(super) keeps: u64,
 }
 
 /// Becomes the command, or reports why not and exits.
@@ -95,8 +80,7 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
     rustix::process::chdir(&*image.cwd).map_err(at(Stage::Directory))?;
     if settings.socket.is_some() {
         rustix::thread::set_no_new_privs(true).map_err(at(Stage::Privileges))?;
-        let keep = if settings.is_root { ROOT_KEEPS } else { 0 };
-        sys::limit_capabilities(keep).map_err(at(Stage::Privileges))?;
+        sys::limit_capabilities(settings.keeps).map_err(at(Stage::Privileges))?;
     }
     if let Some(terminal) = settings.group {
         // A shell whose group's number is not known in here would take that number, 0,
@@ -113,11 +97,7 @@ fn prepare(image: &Image, settings: &Settings<'_>) -> Result<(), (Stage, Errno)>
     for &(signal, ignored) in settings.caught {
         sys::set_disposition(signal, ignored);
     }
-    sys::set_disposition(libc::SIGPIPE, settings.early.sigpipe_ignored);
-    sys::set_disposition(libc::SIGXFSZ, settings.early.sigxfsz_ignored);
-    for (fd, _) in settings.early.closed.iter().enumerate().filter(|(_, closed)| **closed) {
-        sys::close(fd as i32);
-    }
+    restore(&settings.early);
     sys::set_mask(Mask(settings.early.mask));
     Ok(())
 }
@@ -129,14 +109,18 @@ pub fn replace_this_process(command: &Command) -> Error {
         Ok(image) => image,
         Err(error) => return error,
     };
-    let early = crate::os::early::state();
+    restore(&crate::os::early::state());
+    let (stage, errno) = exec(&mut image);
+    super::join::explain(command, stage as i32, errno.raw_os_error())
+}
+
+/// Gives this process what its caller had set.
+pub(super) fn restore(early: &Early) {
     sys::set_disposition(libc::SIGPIPE, early.sigpipe_ignored);
     sys::set_disposition(libc::SIGXFSZ, early.sigxfsz_ignored);
     for (fd, _) in early.closed.iter().enumerate().filter(|(_, closed)| **closed) {
         sys::close(fd as i32);
     }
-    let (stage, errno) = exec(&mut image);
-    super::join::explain(command, stage as i32, errno.raw_os_error())
 }
 
 /// Executes `program` with an image's arguments and environment; returns why it could not.

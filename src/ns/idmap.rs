@@ -3,7 +3,8 @@
 //! An ordinary user's namespace maps one uid and one gid to themselves, written by
 //! init after `setgroups` was denied. Root's maps every id there is to itself, which
 //! only the parent may write; where it may not (a container without CAP_SETUID in its
-//! own namespace), root gets the one-entry map too.
+//! own namespace), root gets the one-entry map too. With `--root` the caller's one id is
+//! 0 inside; every other id has no number there, and giving files to it is EINVAL.
 
 use std::path::Path;
 
@@ -17,9 +18,11 @@ pub(super) struct OwnMaps {
 }
 
 impl OwnMaps {
-    pub(super) fn new() -> Self {
+    /// `root`: the caller is 0 inside.
+    pub(super) fn new(root: bool) -> Self {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Self { uid: format!("{uid} {uid} 1\n").into_bytes(), gid: format!("{gid} {gid} 1\n").into_bytes() }
+        let entry = |id: u32| format!("{} {id} 1\n", if root { 0 } else { id }).into_bytes();
+        Self { uid: entry(uid), gid: entry(gid) }
     }
 
     /// Called by init; no allocation.

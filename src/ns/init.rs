@@ -53,6 +53,7 @@ pub(super) struct Prepared<'a> {
     /// The opener's connection is at place 0.
     pub(super) table: Table,
     pub(super) memory: Memory,
+    /// The caller's uid, as it is inside.
     pub(super) uid: u32,
     /// The session has a pid namespace of its own.
     pub(super) has_pids: bool,
@@ -265,7 +266,7 @@ impl Init<'_, '_> {
             _ => None,
         });
         let Some(root) = overlay else { return };
-        match sys::fork_into(0) {
+        match sys::fork_into(0, None) {
             Ok(Forked::Child) => mover::main(connection, root, &mut self.prepared.memory),
             Ok(Forked::Parent { pid, .. }) => self.mover = Pid::from_raw(pid),
             Err(_) => {}

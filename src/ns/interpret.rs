@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::enclose;
 use super::plan::{Bind, Cover, Held, Plan, Step};
 use super::sys;
 use crate::psfs::door;
@@ -45,7 +46,8 @@ pub(super) struct Interpreter<'a> {
     pub(super) proc_is_ours: bool,
 }
 
-type Part = (Errno, &'static str);
+/// What did not work, and which part of its step it was.
+pub(super) type Part = (Errno, &'static str);
 
 impl<'a> Interpreter<'a> {
     pub(super) fn run(&mut self, warn: &mut dyn FnMut(Trouble)) -> Result<(), Trouble> {
@@ -77,6 +79,16 @@ impl<'a> Interpreter<'a> {
                     }
                 }
                 Step::Cover(cover) => self.cover(cover).map_err(trouble)?,
+                Step::PrivateMounts => enclose::private_mounts().map_err(trouble)?,
+                Step::ReadOnly(what) => {
+                    enclose::read_only(what, last(self.held, what.but.len())).map_err(trouble)?
+                }
+                Step::Fresh(fresh) => {
+                    enclose::fresh(fresh, last(self.held, fresh.carried.len())).map_err(trouble)?
+                }
+                Step::FileSystem(mount) => enclose::file_system(mount).map_err(trouble)?,
+                Step::GuardProc => enclose::guard_proc().map_err(trouble)?,
+                Step::Loopback => sys::loopback_up().map_err(|errno| trouble((errno, "")))?,
                 // the outer one is right for who shares the outer pid namespace
                 Step::FreshProc if !self.has_pids => {}
                 Step::FreshProc => match fresh_proc() {
@@ -195,12 +207,12 @@ fn make_door(dir: &OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// A read-only one is bound without what is mounted below it.
 fn bind(bind: &Bind) -> Result<(), Part> {
-    let more = if bind.read_only { OpenTreeFlags::empty() } else { OpenTreeFlags::AT_RECURSIVE };
+    let all = bind.whole || !bind.read_only;
+    let more = if all { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     let mount = take_hold(&bind.source, more).map_err(|e| (e, "open_tree"))?;
     if bind.read_only {
-        sys::set_read_only(mount.as_fd(), false).map_err(|e| (e, "mount_setattr"))?;
+        sys::set_read_only(mount.as_fd(), all).map_err(|e| (e, "mount_setattr"))?;
     }
     attach(&mount, &bind.target).map_err(|e| (e, "move_mount"))
 }
@@ -215,14 +227,21 @@ fn fresh_proc() -> Result<(), Errno> {
     rustix::mount::mount(c"proc", c"/proc", c"proc", flags, None)
 }
 
-fn take_hold(path: &CString, more: OpenTreeFlags) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | more;
-    rustix::mount::open_tree(CWD, path.as_c_str(), flags)
+/// Places that no other step has taken: those are filled from the front, and there are as
+/// many as all steps need together.
+fn last(held: &mut [Option<OwnedFd>], count: usize) -> &mut [Option<OwnedFd>] {
+    let from = held.len().saturating_sub(count);
+    held.get_mut(from..).unwrap_or(&mut [])
 }
 
-fn attach(mount: &OwnedFd, target: &CString) -> Result<(), Errno> {
+pub(super) fn take_hold(path: &CStr, more: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | more;
+    rustix::mount::open_tree(CWD, path, flags)
+}
+
+pub(super) fn attach(mount: &OwnedFd, target: &CStr) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(mount, c"", CWD, target.as_c_str(), flags)
+    rustix::mount::move_mount(mount, c"", CWD, target, flags)
 }
 
 fn write_file(dir: &OwnedFd, name: &CString, content: &[u8]) -> Result<(), Errno> {

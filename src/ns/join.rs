@@ -14,9 +14,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
-use rustix::thread::{
-    LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces,
-};
+use rustix::thread::{move_into_link_name_space, move_into_thread_name_spaces};
 
 use crate::error::{Context, Error, Kind, Result, shell_word};
 use crate::os::early;
@@ -35,20 +33,16 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
     let mut image = Image::new(command)?;
     let (reader, writer) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
-    let ways =
-        ["user", "mnt", "pid"].map(|which| CString::new(format!("/proc/{}/ns/{which}", link.init_pid())));
-    let [Ok(user), Ok(mount), Ok(pid)] = ways else { return Err(trouble::init_is_gone()) };
-    let mut ways = vec![(user, LinkNameSpaceType::User), (mount, LinkNameSpaceType::Mount)];
-    if link.has_pids() {
-        ways.push((pid, LinkNameSpaceType::ProcessID));
-    }
+    let way = |which: &str| CString::new(format!("/proc/{}/ns/{which}", link.init_pid()));
+    let namespaces = link.realm().namespaces(link.has_pids());
+    let ways: Vec<_> = namespaces.filter_map(|(_, which)| way(which).ok()).collect();
     let around = Around::note();
-    let settings = around.settings(&writer, Some(link.socket()), is_shell);
+    let settings = around.settings(&writer, Some(link.socket()), is_shell, link.realm().keeps());
 
     let mask = sys::block_all();
-    let forked = sys::fork_into(0);
+    let forked = sys::fork_into(0, link.realm().cgroup());
     if matches!(forked, Ok(Forked::Child)) {
-        middle(link.pidfd(), &ways, &mut image, &settings);
+        middle(link, &ways, &mut image, &settings);
     }
     sys::set_mask(mask);
     let Forked::Parent { pid: middle, .. } = forked.context("fork for", "the command")? else {
@@ -69,9 +63,9 @@ pub fn run_bare(command: &Command, is_shell: bool) -> Result<Running> {
     let (reader, writer) =
         rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context("make a pipe for", "the command")?;
     let around = Around::note();
-    let settings = around.settings(&writer, None, is_shell);
+    let settings = around.settings(&writer, None, is_shell, 0);
     let mask = sys::block_all();
-    let forked = sys::fork_into(0);
+    let forked = sys::fork_into(0, None);
     if matches!(forked, Ok(Forked::Child)) {
         exec::become_command(&mut image, &settings);
     }
@@ -104,6 +98,7 @@ impl Around {
         pipe: &'a OwnedFd,
         socket: Option<&'a OwnedFd>,
         is_shell: bool,
+        keeps: u64,
     ) -> Settings<'a> {
         Settings {
             pipe,
@@ -112,7 +107,7 @@ impl Around {
             caught: &self.caught,
             group: self.terminal.as_ref().filter(|_| is_shell).map(Terminal::for_group),
             has_terminal: filter::is_needed(self.terminal.is_some()),
-            is_root: rustix::process::geteuid().is_root(),
+            keeps,
         }
     }
 
@@ -138,20 +133,13 @@ impl Around {
 }
 
 /// The process in the middle: enters, forks the command to its own parent, and ends.
-fn middle(
-    pidfd: &OwnedFd,
-    ways: &[(CString, LinkNameSpaceType)],
-    image: &mut Image,
-    settings: &Settings<'_>,
-) -> ! {
+fn middle(link: &Link, ways: &[CString], image: &mut Image, settings: &Settings<'_>) -> ! {
     let fail = |stage: Stage, errno: Errno| -> ! {
         exec::report(settings.pipe, stage as i32, errno.raw_os_error());
         sys::exit(125)
     };
-    let mut all = ThreadNameSpaceType::USER | ThreadNameSpaceType::MOUNT;
-    // the third way, where there is one
-    all.set(ThreadNameSpaceType::PROCESS_ID, ways.len() > 2);
-    let entered = match move_into_thread_name_spaces(pidfd.as_fd(), all) {
+    let all = link.realm().entered(link.has_pids());
+    let entered = match move_into_thread_name_spaces(link.pidfd().as_fd(), all) {
         // before 5.8 setns takes no pidfd
         Err(Errno::INVAL) => enter_by_files(ways),
         other => other,
@@ -169,16 +157,15 @@ fn middle(
     }
 }
 
-fn enter_by_files(ways: &[(CString, LinkNameSpaceType)]) -> Result<(), Errno> {
-    let mut files = [const { None }; 3];
-    for (place, (path, kind)) in files.iter_mut().zip(ways) {
+/// All are opened before the first is entered: from inside they are not to be seen.
+fn enter_by_files(ways: &[CString]) -> Result<(), Errno> {
+    let mut files = [const { None }; 8];
+    for (place, path) in files.iter_mut().zip(ways) {
         let file = rustix::fs::openat(CWD, path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        *place = Some((file, *kind));
+        *place = Some(file);
     }
-    for (file, kind) in files.iter().flatten() {
-        move_into_link_name_space(file.as_fd(), Some(*kind))?;
-    }
-    Ok(())
+    // what each is, its file knows
+    files.iter().flatten().try_for_each(|file| move_into_link_name_space(file.as_fd(), None))
 }
 
 /// Reads until the pipe ends: the command's pid, and what went wrong.

@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 
 use super::command::Command;
 use super::desk::Desk;
+use super::realm::Realm;
 use super::signals::Signals;
 use super::wait::Running;
 use super::wire::{self, Request, Tag};
@@ -37,6 +38,7 @@ pub struct Link {
     has_pids: bool,
     is_parent: bool,
     warnings: Vec<Error>,
+    realm: Realm,
 }
 
 /// How a leave ended.
@@ -62,11 +64,11 @@ pub struct Run {
     pub command: i32,
 }
 
-/// Joins the session of this directory; `None` when nobody listens there (any more).
+/// Joins the session of this directory, which was opened as this realm; `None` when nobody listens there (any more).
 ///
 /// An opener that has not finished does not listen yet: who holds the session's lock
 /// knows which it is.
-pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
+pub fn connect(session_dir: &Path, realm: Realm) -> Result<Option<Link>> {
     let Some(socket) = dial(session_dir)? else { return Ok(None) };
     let pid = rustix::process::getpid().as_raw_pid();
     let Some(reply) = ask(&socket, Request::Hello { pid })? else { return Ok(None) };
@@ -98,6 +100,7 @@ pub fn connect(session_dir: &Path) -> Result<Option<Link>> {
         has_pids,
         is_parent: false,
         warnings: Vec::new(),
+        realm,
     }))
 }
 
@@ -131,8 +134,10 @@ impl Link {
         requests: Option<OwnedFd>,
         has_pids: bool,
         warnings: Vec<Error>,
+        realm: Realm,
     ) -> Self {
-        Self { socket, pidfd, _lock: None, inotify, requests, pid, has_pids, is_parent: true, warnings }
+        let (_lock, is_parent) = (None, true);
+        Self { socket, pidfd, _lock, inotify, requests, pid, has_pids, is_parent, warnings, realm }
     }
 
     /// A desk that runs `helper` for each request from inside: this program, with the words
@@ -174,6 +179,10 @@ impl Link {
 
     pub(super) fn socket(&self) -> &OwnedFd {
         &self.socket
+    }
+
+    pub(super) fn realm(&self) -> &Realm {
+        &self.realm
     }
 
     pub(super) fn pidfd(&self) -> &OwnedFd {

@@ -33,9 +33,11 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `plan`, `interpret` | what is done to the namespaces: data, and its execution |
+//! | `plan`, `interpret`, `enclose` | what is done to the namespaces: data, and its execution |
 //! | `open`, `idmap`, `init`, `table`, `survivors` | the session's first process |
 //! | `mover` | its child that renames a directory of a lower |
+//! | `sealed` | who takes part in a confined one cannot be changed from inside |
+//! | `realm`, `capability` | what sessions differ in, and what root may do inside |
 //! | `link`, `wire` | a launcher's connection to it |
 //! | `command`, `join`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
@@ -43,8 +45,10 @@
 //! | `desk` | meanwhile processes inside ask for what only the outside can tell |
 //! | `probe` | what of all this is possible here |
 
+mod capability;
 mod command;
 mod desk;
+mod enclose;
 mod exec;
 mod filter;
 mod idmap;
@@ -56,7 +60,9 @@ mod mover;
 mod open;
 pub mod plan;
 pub mod probe;
+mod realm;
 mod remains;
+mod sealed;
 mod signals;
 mod survivors;
 mod sys;
@@ -75,7 +81,9 @@ pub use join::run_bare;
 pub use link::{Left, Link, Run, connect, runs, stop};
 pub use open::{Opening, open};
 pub use plan::{Cover, Plan, Step};
+pub use realm::Realm;
 pub use remains::end_remains;
+pub use sealed::{note_directory, run_sealed};
 pub use signals::{hold_until_exit, wake};
 pub use wait::{Exit, Running};
 

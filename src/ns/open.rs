@@ -14,6 +14,7 @@ use super::init::{self, Prepared};
 use super::link::{self, Link};
 use super::mover::Memory;
 use super::plan::Plan;
+use super::realm::Realm;
 use super::sys::{self, Forked};
 use super::table::{Connection, Role, Table};
 use super::trouble;
@@ -29,9 +30,8 @@ pub struct Opening<'a> {
     pub keep: &'a [BorrowedFd<'a>],
     /// Where `socket` is made for joiners; one that is left from before is replaced.
     pub session_dir: &'a Path,
+    pub realm: Realm,
 }
-
-const NAMESPACES: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
 
 /// Opens a session; the caller is its first launcher.
 ///
@@ -45,14 +45,15 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
     let mut prepared = prepare(&opening, theirs, is_root)?;
 
     let mask = sys::block_all();
-    let mut forked = sys::fork_into(NAMESPACES | libc::CLONE_NEWPID);
+    let realm = &opening.realm;
+    let mut forked = sys::fork_into(realm.flags(true), realm.cgroup());
     let mut refused = None;
     if let Err(errno) = forked
         && may_be_refused_alone(errno)
     {
         // the pid namespace alone may be what is refused: a filter, or a limit
         prepared.has_pids = false;
-        forked = sys::fork_into(NAMESPACES);
+        forked = sys::fork_into(realm.flags(false), realm.cgroup());
         refused = Some(errno);
     }
     if matches!(forked, Ok(Forked::Child)) {
@@ -80,7 +81,7 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
             return Err(error);
         }
     };
-    Ok(Link::opener(ours, (pid, pidfd), inotify, requests, refused.is_none(), warnings))
+    Ok(Link::opener(ours, (pid, pidfd), inotify, requests, refused.is_none(), warnings, opening.realm))
 }
 
 /// By a filter, a limit, or a kernel without them; not for want of memory or processes.
@@ -133,7 +134,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     Ok(Prepared {
         plan: opening.plan,
         held: std::iter::repeat_with(|| None).take(opening.plan.holds()).collect(),
-        maps: OwnMaps::new(),
+        maps: OwnMaps::new(opening.realm.root),
         wait_for_start: is_root,
         null,
         listener: Some(listener),
@@ -143,7 +144,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         keep,
         table,
         memory: Memory::new(),
-        uid: rustix::process::geteuid().as_raw(),
+        uid: if opening.realm.root { 0 } else { rustix::process::geteuid().as_raw() },
         has_pids: true,
     })
 }

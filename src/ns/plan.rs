@@ -26,6 +26,11 @@ pub struct Plan {
 pub enum Step {
     /// Later mounts of the host appear inside, ours never outside (rule 21).
     SlaveMounts,
+    /// Later mounts of the host do not appear inside: in a confined session they would be
+    /// as writable as they are outside.
+    PrivateMounts,
+    /// Makes a directory read-only with all that is mounted below it.
+    ReadOnly(ReadOnly),
     /// Takes hold of these places of the host (mount points, `live` directories, what cannot
     /// be read), with what is mounted below each, before the overlay hides them.
     HoldSubmounts(Vec<Held>),
@@ -39,8 +44,54 @@ pub enum Step {
     Watch(CString),
     /// Hides a store (rule 23).
     Cover(Cover),
+    /// An empty directory of the session's own in the place of one of the host's.
+    Fresh(Fresh),
+    /// A file system of the session's own.
+    FileSystem(FileSystem),
     /// A `/proc` of the new pid namespace; where the kernel refuses, a warning.
     FreshProc,
+    /// Makes what in `/proc` is the machine's, not a process's, read-only: a root caller
+    /// may write there by uid alone.
+    GuardProc,
+    /// Sets the loopback interface of the network namespace up.
+    Loopback,
+}
+
+/// What is read-only, and what of it is not.
+#[derive(Debug)]
+pub struct ReadOnly {
+    pub path: CString,
+    /// Directories and files at or below that stay as they are, outer ones first.
+    pub but: Vec<CString>,
+}
+
+/// A tmpfs over a directory.
+#[derive(Debug)]
+pub struct Fresh {
+    pub path: CString,
+    /// As mount(8) has them after `-o`.
+    pub options: CString,
+    /// Directories that are made in it, outer ones first.
+    pub dirs: Vec<CString>,
+    /// Mounts below the directory that are seen in the new one too.
+    pub carried: Vec<Carried>,
+    /// Symbolic links in it: what they say, and where.
+    pub links: Vec<(CString, CString)>,
+}
+
+/// A mount, or a part of one, that stays where it is while the directory above changes.
+#[derive(Debug)]
+pub struct Carried {
+    pub path: CString,
+    pub is_dir: bool,
+}
+
+/// A file system by its kind, with nosuid and noexec.
+#[derive(Debug)]
+pub struct FileSystem {
+    pub kind: CString,
+    pub path: CString,
+    pub options: CString,
 }
 
 /// A place of the host that stays where it is.
@@ -57,6 +108,8 @@ pub struct Bind {
     pub source: CString,
     pub target: CString,
     pub read_only: bool,
+    /// With all that is mounted below it; what is not read-only always is.
+    pub whole: bool,
 }
 
 /// Something of the host that shows through a cover, as it was before the overlay.
@@ -176,6 +229,8 @@ impl Step {
         match self {
             Step::HoldSubmounts(paths) => paths.len(),
             Step::Cover(cover) => cover.binds.len(),
+            Step::ReadOnly(what) => what.but.len(),
+            Step::Fresh(fresh) => fresh.carried.len(),
             _ => 0,
         }
     }
@@ -185,10 +240,16 @@ impl Step {
         let path = |path: &CStr| PathBuf::from(OsStr::from_bytes(path.to_bytes()));
         match self {
             Step::SlaveMounts => ("make the session's mounts slaves of", "/".into()),
+            Step::PrivateMounts => ("make the session's mounts private from", "/".into()),
+            Step::ReadOnly(what) => ("make read-only", path(&what.path)),
+            Step::Fresh(fresh) => ("make a fresh", path(&fresh.path)),
+            Step::FileSystem(mount) => ("mount a file system at", path(&mount.path)),
+            Step::GuardProc => ("make read-only parts of", "/proc".into()),
+            Step::Loopback => ("set up the loopback interface of", "the session".into()),
             Step::HoldSubmounts(_) => ("hold the mounts below", "the project".into()),
             Step::Overlay(spec) => ("mount the overlay at", path(&spec.target)),
             Step::RestoreSubmounts => ("put back the mounts below", "the project".into()),
-            Step::Bind(_) => ("bind into", "the project".into()),
+            Step::Bind(binds) => ("bind into", binds.first().map_or("/".into(), |bind| path(&bind.target))),
             Step::Watch(root) => ("watch", path(root)),
             Step::Cover(cover) => ("cover the store", path(&cover.path)),
             Step::FreshProc => ("mount a fresh", "/proc".into()),
@@ -220,6 +281,24 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::SlaveMounts => f.write_str("slave-mounts `/`"),
+            Step::PrivateMounts => f.write_str("private-mounts `/`"),
+            Step::ReadOnly(what) => {
+                write!(f, "read-only {}", shown(&what.path))?;
+                if !what.but.is_empty() {
+                    f.write_str(" but")?;
+                }
+                list(f, &what.but)
+            }
+            Step::Fresh(fresh) => {
+                write!(f, "fresh {} with", shown(&fresh.path))?;
+                list(f, fresh.carried.iter().map(|carried| &carried.path))?;
+                list(f, fresh.links.iter().map(|(_, place)| place))
+            }
+            Step::FileSystem(mount) => {
+                write!(f, "file-system {} at {}", shown(&mount.kind), shown(&mount.path))
+            }
+            Step::GuardProc => f.write_str("guard-proc `/proc`"),
+            Step::Loopback => f.write_str("loopback"),
             Step::HoldSubmounts(paths) => {
                 f.write_str("hold-submounts")?;
                 list(f, paths.iter().map(|held| &held.path))
@@ -267,7 +346,12 @@ mod tests {
                 Held { path: c"/p/b\n".into(), as_it_is: true },
             ]),
             Step::RestoreSubmounts,
-            Step::Bind(vec![Bind { source: c"/s/e".into(), target: c"/p/h".into(), read_only: true }]),
+            Step::Bind(vec![Bind {
+                source: c"/s/e".into(),
+                target: c"/p/h".into(),
+                read_only: true,
+                whole: false,
+            }]),
             Step::Watch(c"/p".into()),
             Step::Cover(cover),
             Step::FreshProc,

@@ -72,9 +72,9 @@ pub fn attempt(trial: Trial) -> Result<(), Refused> {
     let (told, tell) = pipe_with(PipeFlags::CLOEXEC).map_err(local("pipe"))?;
     let (go, started) = pipe_with(PipeFlags::CLOEXEC).map_err(local("pipe"))?;
     let is_root = rustix::process::geteuid().is_root();
-    let maps = OwnMaps::new();
+    let maps = OwnMaps::new(false);
     let mask = sys::block_all();
-    let forked = sys::fork_into(trial.flags());
+    let forked = sys::fork_into(trial.flags(), None);
     if matches!(forked, Ok(Forked::Child)) {
         let outcome = in_child(trial, &maps, is_root, &go);
         let (step, errno) = outcome.err().unwrap_or((u8::MAX, Errno::from_raw_os_error(1)));

@@ -15,6 +15,9 @@ pub enum Forked {
     Parent { pid: i32, pidfd: Option<OwnedFd> },
 }
 
+/// linux/sched.h; libc's constant is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// The blocked signals, one bit each.
 #[derive(Clone, Copy)]
 pub struct Mask(pub u64);
@@ -27,23 +30,26 @@ fn check(value: libc::c_long) -> Result<libc::c_long, Errno> {
     if value < 0 { Err(last_errno()) } else { Ok(value) }
 }
 
-/// A fork with `flags` (CLONE_NEW*), reported by SIGCHLD, with a pidfd.
+/// A fork with `flags` (CLONE_NEW*), reported by SIGCHLD, with a pidfd, and born into
+/// a control group.
 ///
 /// clone3 first; where it is not there or a seccomp filter refuses it (Docker
-/// answers ENOSYS), clone. In the child only raw system calls on data prepared
+/// answers ENOSYS), clone, which knows of no control groups. In the child only raw system calls on data prepared
 /// before may follow: another thread of the parent may have held any lock.
-pub fn fork_into(flags: libc::c_int) -> Result<Forked, Errno> {
+pub fn fork_into(flags: libc::c_int, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked, Errno> {
     let mut pidfd: RawFd = -1;
     let flags = u64::from((flags | libc::CLONE_PIDFD) as u32);
+    let into = cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
     // SAFETY: zero is a valid clone_args; without CLONE_VM and with no stack given the
     // child goes on with a copy of this stack, as after fork; `pidfd` outlives the call.
     let pid = unsafe {
         let mut args: libc::clone_args = zeroed();
-        args.flags = flags;
+        args.flags = flags | into;
+        args.cgroup = cgroup.map_or(0, |dir| dir.as_raw_fd() as u64);
         args.pidfd = &raw mut pidfd as u64;
         args.exit_signal = libc::SIGCHLD as u64;
         match check(libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>())) {
-            Err(Errno::NOSYS | Errno::PERM) => {
+            Err(Errno::NOSYS | Errno::PERM) if cgroup.is_none() => {
                 let flags = flags | libc::SIGCHLD as u64;
                 check(libc::syscall(libc::SYS_clone, flags, 0usize, &raw mut pidfd, 0usize, 0usize))?
             }
@@ -161,10 +167,21 @@ pub fn close(fd: RawFd) {
 /// Makes a detached mount, or (`all`) a tree of them, read-only, without set-user-ID and
 /// devices (5.12).
 pub fn set_read_only(mount: BorrowedFd<'_>, all: bool) -> Result<(), Errno> {
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    set_attributes(mount, all, attributes)
+}
+
+/// Makes a mount read-only with all that is mounted below it; otherwise they stay as they
+/// are.
+pub fn set_all_read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    set_attributes(mount, true, libc::MOUNT_ATTR_RDONLY)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, all: bool, attributes: u64) -> Result<(), Errno> {
     // SAFETY: zero is a valid mount_attr; the size passed is the structure's.
     unsafe {
         let mut attr: libc::mount_attr = zeroed();
-        attr.attr_set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        attr.attr_set = attributes;
         let (fd, size) = (mount.as_raw_fd(), size_of::<libc::mount_attr>());
         let flags = libc::AT_EMPTY_PATH | if all { libc::AT_RECURSIVE } else { 0 };
         check(libc::syscall(libc::SYS_mount_setattr, fd, c"".as_ptr(), flags, &raw mut attr, size)).map(drop)
@@ -202,6 +219,23 @@ pub fn parent_namespace(namespace: &OwnedFd) -> Result<OwnedFd, Errno> {
 /// The inode that a path leads to; 0 where there is none.
 pub fn inode_of(path: &CStr) -> u64 {
     rustix::fs::stat(path).map_or(0, |stat| stat.st_ino)
+}
+
+/// Sets this network namespace's loopback interface up.
+pub fn loopback_up() -> Result<(), Errno> {
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    let (family, kind) = (rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM);
+    let socket = rustix::net::socket_with(family, kind, flags, None)?;
+    // SAFETY: zero is a valid ifreq; the name is shorter than its place and ends with a
+    // zero; both requests read the name and use the flags alone.
+    unsafe {
+        let mut request: libc::ifreq = zeroed();
+        (request.ifr_name[0], request.ifr_name[1]) = (b'l' as libc::c_char, b'o' as libc::c_char);
+        let fd = socket.as_raw_fd();
+        check(libc::c_long::from(libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &raw mut request)))?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        check(libc::c_long::from(libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &raw const request))).map(drop)
+    }
 }
 
 /// poll(2) on plain records; entries with a negative descriptor are passed over.

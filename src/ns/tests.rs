@@ -64,7 +64,7 @@ impl Scratch {
     }
 
     fn join(&self) -> Option<Link> {
-        connect(&self.path("store/staging")).unwrap()
+        connect(&self.path("store/staging"), Realm::default()).unwrap()
     }
 
     fn sh(&self, script: &str) -> Command {
@@ -97,7 +97,13 @@ fn open_at(dir: &Path, plan: &Plan, keep: &[BorrowedFd<'_>]) -> Result<Link, cra
     let _ = fs::remove_dir_all(dir.join("store/staging/work/work/incompat"));
     let lock = Lock::attempt(&dir.join("store/lock"), Hold::Shared)?
         .ok_or_else(|| crate::error::Error::failure("locked"))?;
-    open(Opening { plan, lock: lock.fd().as_fd(), keep, session_dir: &dir.join("store/staging") })
+    open(Opening {
+        plan,
+        lock: lock.fd().as_fd(),
+        keep,
+        session_dir: &dir.join("store/staging"),
+        realm: Realm::default(),
+    })
 }
 
 fn sh_in(cwd: &Path, script: &str) -> Command {
@@ -407,7 +413,7 @@ fn helper() {
             status(&link, &sh_in(&project, "touch started; exec sleep 1000"))
         }
         "join-sleep" => {
-            let link = connect(&dir.join("store/staging")).unwrap().unwrap();
+            let link = connect(&dir.join("store/staging"), Realm::default()).unwrap().unwrap();
             status(&link, &sh_in(&project, "touch started; sleep 1000; true"))
         }
         "fds" => {

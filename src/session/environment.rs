@@ -3,15 +3,44 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-/// The caller's environment with ours on top.
+use crate::config::run::Wishes;
+
+const ACROSS: &str = "GIT_DISCOVERY_ACROSS_FILESYSTEM";
+
+/// The caller's environment, ours on top of it, and on top of all what was asked for.
 /// `git`: what git is told on top of the caller's configuration.
-pub fn of_run(workspace: &str, git: &[(&str, String)]) -> Vec<(OsString, OsString)> {
-    let mut variables: Vec<(OsString, OsString)> =
-        std::env::vars_os().filter(|(name, _)| name != "VRIFT_WORKSPACE").collect();
+pub fn of_run(workspace: &str, git: &[(&str, String)], wishes: &Wishes) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> = match wishes.clear_env {
+        true => Vec::new(),
+        false => std::env::vars_os().filter(|(name, _)| name != "VRIFT_WORKSPACE").collect(),
+    };
     variables.push(("VRIFT_WORKSPACE".into(), workspace.into()));
     across_the_mount(&mut variables);
     git_config(&mut variables, git);
+    set(&mut variables, wishes);
     variables
+}
+
+/// The environment of a command that another one of the same session starts: it has all
+/// of ours already.
+pub fn of_nested(wishes: &Wishes) -> Vec<(OsString, OsString)> {
+    let ours = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"GIT_CONFIG_")
+            || [&b"VRIFT_WORKSPACE"[..], b"PWD", ACROSS.as_bytes()].contains(&name)
+    };
+    let mut variables: Vec<_> =
+        std::env::vars_os().filter(|(name, _)| !wishes.clear_env || ours(name)).collect();
+    set(&mut variables, wishes);
+    variables
+}
+
+/// Sets what was asked for.
+fn set(variables: &mut Vec<(OsString, OsString)>, wishes: &Wishes) {
+    for (name, value) in &wishes.set_env {
+        variables.retain(|(known, _)| known != name.as_str());
+        variables.push((name.into(), value.into()));
+    }
 }
 
 /// PWD as it is, where it names `cwd` (by a link, perhaps); else by the way that was `gone`
@@ -37,9 +66,8 @@ pub fn set_pwd(variables: &mut Vec<(OsString, OsString)>, cwd: &Path, gone: &[&P
 /// A project below a repository's top is a mount of its own inside: git must look for
 /// its `.git` above it all the same, as it does outside.
 fn across_the_mount(variables: &mut Vec<(OsString, OsString)>) {
-    let name = "GIT_DISCOVERY_ACROSS_FILESYSTEM";
-    if !variables.iter().any(|(known, _)| known == name) {
-        variables.push((name.into(), "1".into()));
+    if !variables.iter().any(|(known, _)| known == ACROSS) {
+        variables.push((ACROSS.into(), "1".into()));
     }
 }
 

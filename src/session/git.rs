@@ -92,7 +92,9 @@ fn named(file: &Path, prefix: &[u8]) -> Option<PathBuf> {
 
 /// The binds that make those repositories read-only.
 pub(super) fn binds(dirs: &[PathBuf]) -> Result<Vec<Bind>> {
-    let bind = |dir: &PathBuf| Ok(Bind { source: c_path(dir)?, target: c_path(dir)?, read_only: true });
+    let bind = |dir: &PathBuf| {
+        Ok(Bind { source: c_path(dir)?, target: c_path(dir)?, read_only: true, whole: false })
+    };
     dirs.iter().map(bind).collect()
 }
 

@@ -1,6 +1,7 @@
 //! Leaving a session. The last to leave ends it, takes in what it wrote and folds it
 //! into the base; the others only go.
 
+use super::confine::cgroup;
 use super::open::Session;
 use super::project::Project;
 use super::record::{self, Record};
@@ -34,7 +35,7 @@ pub struct Leaving {
 /// Leaves; who is the last to leave takes in, or throws away. While it waits for what the
 /// command left, the desk is served.
 pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Result<Departure> {
-    let Session { project, name, link, locks, .. } = session; // a joiner's lock is in its link
+    let Session { project, name, link, locks, shape, .. } = session; // a joiner's lock is in its link
     let nothing =
         |project| Departure { project, ended: vec![], taken: None, discarded: None, unconfirmed: false };
     let left = link.leave_from(leaving.wait, desk);
@@ -45,6 +46,7 @@ pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Res
     match left? {
         Left::OthersLive => Ok(nothing(project)),
         Left::Last { ended, unmounted } => {
+            shape.cgroup.as_deref().map(cgroup::remove);
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
             if leaving.discard {
                 let staging = project.staging().join(&name);

@@ -15,6 +15,7 @@
 pub mod apply;
 pub mod bundle;
 pub mod checkpoint;
+pub mod confine;
 pub mod environment;
 pub mod export;
 pub mod fork;
@@ -24,6 +25,7 @@ pub mod inside;
 pub mod leave;
 pub mod live;
 pub mod merge;
+pub mod mountinfo;
 pub mod mounts;
 pub mod open;
 pub mod plan;

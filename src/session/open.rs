@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::confine::{Shape, caches, cgroup};
 use super::project::{Place, Project};
 use super::record::{self, Alone, Record};
 use super::snapshots;
@@ -19,6 +20,7 @@ use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
 use super::{mounts, plan};
+use crate::config::run::Confine;
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
 use crate::manifest::workspace::MAIN;
@@ -57,6 +59,7 @@ pub struct Session {
     pub joined: bool,
     /// Its commands may have the preload library.
     pub preload: bool,
+    pub(super) shape: Shape,
 }
 
 /// How long a start waits for a session that is ending before it says so.
@@ -64,6 +67,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the workspace's session, or joins the one that lives.
 pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Result<Session> {
+    if Shape::of(&project.config).confine != Confine::None {
+        ns::run_sealed()?;
+    }
     let workspace = project.manifest.known_workspace(options.workspace)?;
     let path = project.session_lock(workspace.id);
     let began = Instant::now();
@@ -74,14 +80,16 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         if let Some(name) = read_name(&path)?
             && may_join(&project.staging().join(&name), options)?
-            && let Some(link) = ns::connect(&project.staging().join(&name))?
+            && let Some(Record { shape, rules, mounts, preload, .. }) =
+                Record::read(&project.staging().join(&name))?
+            && sealed_where_confined(&shape)?
+            && let Some(link) = ns::connect(&project.staging().join(&name), shape.realm()?)?
         {
-            let record = Record::read(&project.staging().join(&name))?;
+            shape.check(&project.config, &name, options.workspace)?;
             if options.snapshots {
-                let mounts = record.as_ref().map(|record| record.mounts.as_slice()).unwrap_or_default();
-                snapshots::refuse_without(mounts, &name)?;
+                snapshots::refuse_without(&mounts, &name)?;
             }
-            same_mounts(&project, &name, record.as_ref(), say)?;
+            same_mounts(&project, &name, &rules, say)?;
             return Ok(Session {
                 project,
                 name,
@@ -92,7 +100,8 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
                 resumed: Vec::new(),
                 orphans: Vec::new(),
                 joined: true,
-                preload: record.is_some_and(|record| record.preload),
+                preload,
+                shape,
             });
         }
         if !said && began.elapsed() > PATIENCE {
@@ -101,6 +110,14 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Who joins a confined session runs from a sealed copy of this program.
+fn sealed_where_confined(shape: &Shape) -> Result<bool> {
+    if shape.confine != Confine::None {
+        ns::run_sealed()?;
+    }
+    Ok(true)
 }
 
 /// A session whose writes may be dropped, or go to the host by themselves, has one run: it is
@@ -125,13 +142,14 @@ fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
 
 /// A joiner gets the session's mounts, whatever is configured by now; it is told so, and
 /// refused when it asked for others itself.
-fn same_mounts(project: &Project, session: &str, record: Option<&Record>, say: &dyn Fn(&str)) -> Result<()> {
-    if record.is_none_or(|record| record.rules == project.config.fingerprint()) {
+fn same_mounts(project: &Project, session: &str, rules: &str, say: &dyn Fn(&str)) -> Result<()> {
+    if rules == project.config.fingerprint() {
         return Ok(());
     }
     let message = format!("the live session {session} began with other rules for paths");
     if project.config.flagged() {
-        return Err(Error::failure(message).with_hint("wait for it to end, or leave `--config` out"));
+        let hint = "leave the options out, wait for it to end (vrift runs), or use a fork of the workspace";
+        return Err(Error::new(Kind::Busy, message).with_hint(hint));
     }
     say(&format!("{message}: the new ones count once it has ended"));
     Ok(())
@@ -155,9 +173,17 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     };
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
-    let mut mounts = plan::mounts_of(&project)?;
-    mounts::drop_known(&project, &ready.root, &mut mounts)?;
-    mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
+    let mut scene = plan::scene_of(&project)?;
+    mounts::drop_known(&project, &ready.root, &mut scene.mounts)?;
+    scene.mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
+    scene.shown = shown;
+    let mut shape = scene.shape.clone();
+    if !shape.limit.is_none() {
+        shape.cgroup = Some(cgroup::choose(&shape.limit, &name)?);
+    }
+    if shape.confine != Confine::None {
+        caches::make(&caches::directories(&shape.caches)?)?;
+    }
     let mut record = Record {
         session: name.clone(),
         workspace,
@@ -168,31 +194,40 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         upper_root: root.fingerprint(),
         shares_pids: false,
         rules: project.config.fingerprint(),
-        mounts: mounts.iter().map(|mount| mount.path.clone()).collect(),
+        shape,
+        mounts: scene.mounts.iter().map(|mount| mount.path.clone()).collect(),
         made: Vec::new(),
         preload: library::publish(project.store.root())?.is_some(),
         boot: record::boot_id(),
         started: record::now_ms(),
     };
     let staging = staging::make(&project, &mut record, &root, &|staging| {
-        mounts::stage::stage(&project, staging, &ready.root, &mounts)
+        mounts::stage::stage(&project, staging, &ready.root, &scene.mounts)
     })?;
     if let Some(why) = options.alone {
         record::mark_alone(&staging, why)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let lowers = stack::lowers(record.base, &record.layers);
-    let repositories = plan::repositories_of(&project)?;
-    let plan = plan::plan(&project, options.workspace, &name, &lowers, &mounts, &repositories, &shown)?;
+    let plan = plan::plan(&project, options.workspace, &name, &lowers, &scene)?;
     let stack: Vec<Lock> = ready.locks.into_iter().chain(more).collect();
     let keep: Vec<_> = stack.iter().map(|lock| lock.fd().as_fd()).collect();
-    let link = ns::open(Opening { plan: &plan, lock: lock.fd().as_fd(), keep: &keep, session_dir: &staging });
-    let link = link.or_else(|error| staging::remove(&staging).and(Err(error)))?;
+    if let Some(path) = &record.shape.cgroup {
+        cgroup::make(path, &record.shape.limit)?;
+    }
+    let realm = record.shape.realm()?;
+    let (lock_fd, session_dir) = (lock.fd().as_fd(), staging.as_path());
+    let link = ns::open(Opening { plan: &plan, lock: lock_fd, keep: &keep, session_dir, realm });
+    let link = link.or_else(|error| {
+        record.shape.cgroup.as_deref().map(cgroup::remove);
+        staging::remove(&staging).and(Err(error))
+    })?;
     if !link.has_pids() {
         // before its first command
         record.shares_pids = true;
         record.write(&staging)?;
     }
+    let shape = record.shape;
     Ok(Session {
         project,
         name,
@@ -204,6 +239,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         orphans,
         joined: false,
         preload: record.preload,
+        shape,
     })
 }
 

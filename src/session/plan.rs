@@ -3,29 +3,45 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::confine::Shape;
+use super::confine::steps::Surroundings;
 use super::git;
 use super::inside::{self, Inside};
+use super::mountinfo::{self, Mounted};
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::snapshots::{self, Shown};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::ns::plan::{Cover, Held, Plan, Step, c_path};
 use crate::overlay::mount::{Layers, OverlaySpec};
 use crate::psfs::{self, library, page};
 
-/// The mounts of a session that is opened now.
-pub fn mounts_of(project: &Project) -> Result<Vec<Mount>> {
-    let root = project.root.as_os_str().as_bytes();
-    let points = submounts(&project.root)?;
-    let relative = |point: &CString| point.to_bytes().get(root.len() + 1..).map(<[u8]>::to_vec);
-    mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())
+/// What is there when a session is opened, and what it is to be like.
+pub struct Scene {
+    pub shape: Shape,
+    pub mounts: Vec<Mount>,
+    /// Those of the host outside of the project that are shown read-only.
+    repositories: Vec<PathBuf>,
+    /// Snapshots that are shown.
+    pub shown: Vec<Shown>,
+    mounted: Vec<Mounted>,
+}
+
+/// A session that is opened now.
+pub fn scene_of(project: &Project) -> Result<Scene> {
+    let mounted = mountinfo::read()?;
+    let points = mountinfo::below(&mounted, &project.root)?;
+    let relative = |point: &CString| mountinfo::relative_to(point, &project.root);
+    let mounts = mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())?;
+    let repositories = repositories_of(project)?;
+    Ok(Scene { shape: Shape::of(&project.config), mounts, repositories, shown: Vec::new(), mounted })
 }
 
 /// The repositories that `.git` files of the project name outside of it; none where the
 /// user shares them.
-pub fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
+fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
     match project.config.git_shared {
         true => Ok(Vec::new()),
         false => Ok(git::outside(&project.root, &git::recorded(project)?)),
@@ -34,17 +50,9 @@ pub fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
 
 /// What init does, in order. `lowers`: topmost first, below the project's directory in
 /// the store.
-///
-/// `repositories`: those of the host outside of the project that are shown read-only.
-pub fn plan(
-    place: &Place,
-    workspace: &str,
-    session: &str,
-    lowers: &[String],
-    mounts: &[Mount],
-    repositories: &[PathBuf],
-    shown: &[Shown],
-) -> Result<Plan> {
+pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], scene: &Scene) -> Result<Plan> {
+    let Scene { shape, mounts, repositories, shown, mounted } = scene;
+    let surroundings = Surroundings { shape, place, mounts, mounted };
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -58,7 +66,7 @@ pub fn plan(
         work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),
     };
     let spec = OverlaySpec::new(c_path(place.store.root())?, layers, target.clone());
-    let held = held(place, mounts)?;
+    let held = held(place, scene)?;
     let mut binds = mounts::stage::binds(&place.root, &place.staging().join(session), mounts)?;
     binds.extend(git::binds(repositories)?);
     let inside = Inside { workspace: workspace.into(), session: session.into(), root: place.root.clone() };
@@ -76,7 +84,7 @@ pub fn plan(
     if let Some(repository) = git::of_host(place) {
         cover = cover.bind(&repository, git::HOST)?;
     }
-    let mut steps = vec![Step::SlaveMounts];
+    let mut steps = surroundings.first()?;
     let holds = !held.is_empty();
     if holds {
         steps.push(Step::HoldSubmounts(held));
@@ -96,15 +104,23 @@ pub fn plan(
     }
     steps.push(Step::Watch(target));
     steps.push(Step::Cover(cover));
+    // the store may be seen at other paths too, where its file system is mounted again
+    let seen = mountinfo::aliases(mounted, place.store.root());
+    let outside = seen.iter().filter(|path| !path.starts_with(place.store.root()));
+    for path in outside.filter(|path| !path.starts_with(&place.root)) {
+        steps.push(Step::Cover(Cover::new(path, Vec::new())?));
+    }
+    steps.extend(surroundings.last()?);
     steps.push(Step::FreshProc);
+    steps.extend(surroundings.after_proc());
     Ok(Plan::new(steps))
 }
 
 /// What of the host stays where the overlay is mounted over it: `live` directories, and
 /// mount points that no other mount of the session covers.
-fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<Held>> {
+fn held(place: &Place, Scene { mounts, mounted, .. }: &Scene) -> Result<Vec<Held>> {
     let mut held = mounts::stage::held(&place.root, mounts)?;
-    for point in submounts(&place.root)? {
+    for point in mountinfo::below(mounted, &place.root)? {
         let covered = mounts.iter().any(|mount| {
             let at = place.root.join(OsStr::from_bytes(&mount.path));
             let at = at.as_os_str().as_bytes();
@@ -116,69 +132,4 @@ fn held(place: &Place, mounts: &[Mount]) -> Result<Vec<Held>> {
     }
     held.sort_unstable();
     Ok(held)
-}
-
-/// Mount points of the host below the project, outermost first: only those that no
-/// other of them contains (each is moved with what is below it).
-fn submounts(root: &Path) -> Result<Vec<CString>> {
-    let path = Path::new("/proc/self/mountinfo");
-    let text = std::fs::read(path).context("read", path)?;
-    let mut inside = root.as_os_str().as_bytes().to_vec();
-    inside.push(b'/');
-    let mut found: Vec<Vec<u8>> = text
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| line.split(|&byte| byte == b' ').nth(4))
-        .map(unescape)
-        .filter(|point| point.starts_with(&inside))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    let mut outermost: Vec<Vec<u8>> = Vec::new();
-    for point in found {
-        let below = outermost.iter().any(|outer| mounts::is_below(&point, outer));
-        if !below {
-            outermost.push(point);
-        }
-    }
-    outermost
-        .into_iter()
-        .map(|point| CString::new(point).map_err(|_| Error::corrupt("a mount point with a NUL")))
-        .collect()
-}
-
-/// mountinfo writes space, tab, newline and backslash as `\ooo` (proc_pid_mountinfo(5)).
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).filter(|_| byte == b'\\').and_then(|digits| {
-            digits.iter().try_fold(0u8, |value, digit| match digit {
-                b'0'..=b'7' => value.checked_mul(8)?.checked_add(digit - b'0'),
-                _ => None,
-            })
-        });
-        match digits {
-            Some(value) => {
-                out.push(value);
-                rest = &after[3..];
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_points_are_unescaped() {
-        assert_eq!(unescape(b"/a\\040b\\011c\\134d"), b"/a b\tc\\d");
-        assert_eq!(unescape(b"/a\\9x\\"), b"/a\\9x\\");
-        assert_eq!(unescape(b"/\\777"), b"/\\777");
-    }
 }

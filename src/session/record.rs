@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::confine::Shape;
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result};
 
@@ -48,6 +49,9 @@ pub struct Record {
     /// It has no pid namespace: a free lock does not mean that it has ended (rule 3).
     #[serde(default)]
     pub shares_pids: bool,
+    /// What it was opened with.
+    #[serde(default)]
+    pub shape: Shape,
     pub boot: String,
     /// Milliseconds since the epoch.
     pub started: i64,
@@ -194,6 +198,7 @@ mod tests {
             preload: false,
             upper_root: String::new(),
             shares_pids: false,
+            shape: Shape::default(),
             boot: boot_id(),
             started: now_ms(),
         };

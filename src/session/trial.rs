@@ -11,6 +11,7 @@ use super::open::{Options, open};
 use super::project::Project;
 use super::record::Alone;
 use crate::cas::Store;
+use crate::config::run::Wishes;
 use crate::error::{Context, Error, Result};
 use crate::manifest::workspace::MAIN;
 use crate::ns::Command;
@@ -35,7 +36,7 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
         Options { workspace: MAIN, sync: true, alone: Some(Alone::Discard), snapshots: false, meter: &meter };
     let session = open(project, &options, &|_| {})?;
     let warnings = session.link.warnings().to_vec();
-    let mut env = environment::of_run(MAIN, &git::settings(&session.project));
+    let mut env = environment::of_run(MAIN, &git::settings(&session.project), &Wishes::default());
     environment::set_pwd(&mut env, &cwd, &[]);
     let ran = session.link.run(&Command { argv, env, cwd: cwd.clone() }).and_then(|running| running.wait());
     let departure = leave(session, Leaving { wait: false, discard: false }, None)?;

@@ -21,7 +21,18 @@ pub struct World {
 impl World {
     /// An empty project that is a git repository by its looks.
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("vrift-test-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// One that is not below /tmp, which stays writable in a confined run.
+    pub fn outside_of_tmp() -> Self {
+        let usual = std::env::temp_dir().canonicalize().unwrap();
+        Self::below(if usual.starts_with("/tmp") { Path::new("/var/tmp") } else { &usual })
+    }
+
+    /// One below a directory.
+    pub fn below(top: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("vrift-test-").tempdir_in(top).unwrap();
         let top = dir.path().canonicalize().unwrap();
         let (project, store, home) = (top.join("project"), top.join("store"), top.join("home"));
         for dir in [&project, &home, &project.join(".git")] {

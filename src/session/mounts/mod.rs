@@ -164,7 +164,15 @@ pub fn of_session(project: &Project, submounts: &[Vec<u8>]) -> Result<Vec<Mount>
             return Err(Error::failure(format!("`{}` is a file and cannot be bound", source.display()))
                 .with_hint("bind the directory it is in"));
         }
-        if std::fs::canonicalize(&source).context("bind", &source)?.starts_with(&project.root) {
+        let real = std::fs::canonicalize(&source).context("bind", &source)?;
+        if project.store.root().starts_with(&real) || real.starts_with(project.store.root()) {
+            return Err(Error::failure(format!(
+                "`{}` has the store in it, which nobody inside may reach",
+                source.display()
+            ))
+            .with_hint("bind a directory beside the store"));
+        }
+        if real.starts_with(&project.root) {
             return Err(Error::failure(format!("`{}` lies in the project", source.display()))
                 .with_hint("`paths.live` shows a directory of the project as it is on the host"));
         }

@@ -84,7 +84,8 @@ pub fn binds(root: &Path, staging: &Path, mounts: &[Mount]) -> Result<Vec<Bind>>
             What::Snapshots(_) => (staging.join(SNAPSHOTS), true),
             What::Bind { source, read_only } => (source.clone(), *read_only),
         };
-        binds.push(Bind { source: c_path(&source)?, target: absolute(root, mount)?, read_only });
+        let whole = matches!(mount.what, What::Bind { .. });
+        binds.push(Bind { source: c_path(&source)?, target: absolute(root, mount)?, read_only, whole });
     }
     Ok(binds)
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use self::choice::{choose, project_id, registered_above};
 use crate::cas::Store;
-use crate::config::Config;
 use crate::config::class::Class;
+use crate::config::{Config, Setting};
 use crate::error::{Context, Error, Result, quoted, shell_word};
 use crate::manifest::workspace::MAIN;
 use crate::manifest::{Manifest, db};
@@ -153,6 +153,14 @@ impl Project {
     pub fn share_git(&mut self) {
         if let Some(config) = Arc::get_mut(&mut self.place.config) {
             config.git_shared = true;
+        }
+    }
+
+    /// Adds what this command's options say about a run, and lets a profile count.
+    pub fn choose(&mut self, profile: Option<&str>, options: Vec<Setting>) -> Result<()> {
+        match Arc::get_mut(&mut self.place.config) {
+            Some(config) => config.choose(profile, options),
+            None => Ok(()),
         }
     }
 

@@ -1,0 +1,58 @@
+//! What a run is to be like beyond its project: ids, network, confinement, limits.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+/// Every one is a key of `[run]` and of `[profile.NAME]` too. All but the environment are
+/// the session's, so who joins a live one cannot have them otherwise.
+#[derive(Debug, Default, Args)]
+pub struct Shape {
+    /// Be uid 0 inside.
+    ///
+    /// Files that look like root's are the caller's own. Where the caller is an ordinary
+    /// user, no other id exists: giving a file to one fails with EINVAL. A root caller has
+    /// every id inside, with this option and without.
+    #[arg(long, help_heading = "Confinement")]
+    pub root: bool,
+    /// What outside the project cannot be written: none, home or host.
+    ///
+    /// `home`: the home directory, but for declared caches. `host`: everything but the
+    /// project, /tmp, binds and declared caches; /dev is the session's own, without disks.
+    #[arg(long, value_name = "LEVEL", help_heading = "Confinement")]
+    pub confine: Option<String>,
+    /// The network: host, none or own.
+    ///
+    /// `none` and `own` have a loopback interface of their own and nothing else; with
+    /// `own`, who is root inside may add to it.
+    #[arg(long, value_name = "NETWORK", help_heading = "Confinement")]
+    pub net: Option<String>,
+    /// What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory.
+    ///
+    /// One that is not there is made.
+    #[arg(long, value_name = "CACHE", help_heading = "Confinement")]
+    pub cache: Vec<String>,
+    /// Let /tmp and /var/tmp be the session's own, in memory and empty at first.
+    #[arg(long, help_heading = "Confinement")]
+    pub private_tmp: bool,
+    /// Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only.
+    ///
+    /// A relative DST lies in the project, and writes there go to SRC; an absolute one must
+    /// exist.
+    #[arg(long, value_name = "SRC:DST[:ro]", help_heading = "Confinement")]
+    pub bind: Vec<String>,
+    /// Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100.
+    ///
+    /// This needs cgroup v2 with the controllers delegated to the caller.
+    #[arg(long, value_name = "LIMITS", help_heading = "Confinement")]
+    pub limit: Option<String>,
+    /// Set a variable of the command.
+    #[arg(long, value_name = "K=V", help_heading = "Confinement")]
+    pub setenv: Vec<OsString>,
+    /// Give the command none of the caller's variables, only vrift's own and those of --setenv.
+    #[arg(long, help_heading = "Confinement")]
+    pub clear_env: bool,
+    /// Let the keys of [profile.NAME] in vrift.toml, or in the user's configuration, count.
+    #[arg(long, value_name = "NAME", help_heading = "Confinement")]
+    pub profile: Option<String>,
+}

@@ -1,0 +1,64 @@
+//! The options about what a run is like, as settings: the strongest place of all.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::cli;
+use crate::config::run::option;
+use crate::config::{Setting, keys, keys::Value};
+use crate::error::{Error, Result, quoted};
+
+/// Settings of the options that were given; a bind's source may be relative to `cwd`.
+pub fn settings(options: &cli::Shape, cwd: &Path) -> Result<Vec<Setting>> {
+    let text =
+        |key, name, value: &Option<String>| value.clone().and_then(|it| option(key, name, Value::Text(it)));
+    let flag = |key, name, value: bool| value.then(|| option(key, name, Value::Flag(true))).flatten();
+    let list = |key, name, value: Vec<String>| {
+        (!value.is_empty()).then(|| option(key, name, Value::List(value))).flatten()
+    };
+    let binds = options.bind.iter().map(|bind| absolute(bind, cwd)).collect::<Result<_>>()?;
+    let variables = options.setenv.iter().map(plain).collect::<Result<_>>()?;
+    let all = [
+        flag(keys::ROOT, "--root", options.root),
+        text(keys::CONFINE, "--confine", &options.confine),
+        text(keys::NET, "--net", &options.net),
+        list(keys::CACHES, "--cache", options.cache.clone()),
+        flag(keys::PRIVATE_TMP, "--private-tmp", options.private_tmp),
+        list(keys::RUN_BIND, "--bind", binds),
+        text(keys::LIMIT, "--limit", &options.limit),
+        list(keys::SETENV, "--setenv", variables),
+        flag(keys::CLEAR_ENV, "--clear-env", options.clear_env),
+    ];
+    Ok(all.into_iter().flatten().collect())
+}
+
+/// The first of those options that only a session's opener can have.
+pub fn of_session(options: &cli::Shape) -> Option<&'static str> {
+    let given = [
+        (options.root, "--root"),
+        (options.confine.is_some(), "--confine"),
+        (options.net.is_some(), "--net"),
+        (!options.cache.is_empty(), "--cache"),
+        (options.private_tmp, "--private-tmp"),
+        (!options.bind.is_empty(), "--bind"),
+        (options.limit.is_some(), "--limit"),
+        (options.profile.is_some(), "--profile"),
+    ];
+    given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+}
+
+fn absolute(bind: &str, cwd: &Path) -> Result<String> {
+    if bind.starts_with(['/', '~']) {
+        return Ok(bind.to_string());
+    }
+    let cwd = cwd.to_str().ok_or_else(|| {
+        Error::failure(format!("{} is no text, and `{bind}` is relative to it", quoted(cwd.as_os_str())))
+    })?;
+    Ok(format!("{cwd}/{bind}"))
+}
+
+fn plain(text: &OsString) -> Result<String> {
+    text.to_str().map(Into::into).ok_or_else(|| {
+        Error::usage(format!("--setenv {} is no text", quoted(text))).with_hint("set it by: env")
+    })
+}
