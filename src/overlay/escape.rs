@@ -95,10 +95,12 @@ pub fn read_fifo(dir: impl AsFd, name: &CStr) -> Result<Xattrs, Errno> {
 
 /// Writes recorded attributes to a file. Returns how many this filesystem or
 /// namespace cannot hold: too long a name or value, or an ACL that names a user
-/// who is not mapped.
+/// who is not mapped. ACLs last: one may take from the owner the right to write, and with
+/// it that to set the others.
 pub fn write_xattrs(fd: impl AsFd, xattrs: &Xattrs, to: To) -> Result<u64, Errno> {
     let mut left_out = 0;
-    for (name, value) in xattrs {
+    let (acls, others): (Vec<_>, Vec<_>) = xattrs.iter().partition(|(name, _)| is_acl(name));
+    for (name, value) in others.into_iter().chain(acls) {
         let Ok(name) = CString::new(to.named(name)) else { return Err(Errno::INVAL) };
         match xattr::set(&fd, &name, value) {
             Ok(()) => {}
@@ -217,5 +219,18 @@ mod tests {
             Err(error) => crate::os::skip("user namespaces", error),
         }
         assert_eq!(read_xattrs(&fd, From::Upper).unwrap(), acl(me));
+    }
+
+    #[test]
+    fn an_acl_without_the_right_to_write_does_not_keep_other_attributes_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(dir.path()).unwrap();
+        let mut acl = acl_naming(rustix::process::geteuid().as_raw() + 1);
+        acl[6] = 5; // the owner's own entry
+        let all = vec![(ACCESS.to_vec(), acl), (b"user.a".to_vec(), b"value".to_vec())];
+        match write_xattrs(&fd, &all, To::Overlay).unwrap() {
+            0 => assert_eq!(read_xattrs(&fd, From::Upper).unwrap(), all),
+            _ => crate::os::skip("ACLs and user attributes", "the filesystem has none"),
+        }
     }
 }
