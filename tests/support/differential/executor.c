@@ -10,8 +10,10 @@
  * print `skipped` on both sides: changing one name of a file that had several when the
  * script began; changing a file that was opened for reading, or a FIFO, and then deleted; removing an
  * ACL that is not there; writing to a FIFO, which gives it an mtime outside alone; giving
- * another name to what was there when the script began; with `begin upper`, renaming a directory that was there when the script began. With `shared`
- * no link counts are printed: a layer's file shares its inode with the object.
+ * another name to what was there when the script began; renaming a directory that was there
+ * then and holds one of several names of a file that was; with `begin upper`, any directory
+ * that was there. When such a directory is renamed, descriptors of what is in it are closed.
+ * With `shared` no link counts are printed: a layer's file shares its inode with the object.
  *
  * In C, and linked dynamically, because that is how programs call rename(2): a preload
  * library sees it. */
@@ -74,16 +76,16 @@ static void print_name(const char *name) {
 
 /* --- what the kernel of an overlay cannot do -------------------------------------------- */
 
-/* What was there when the script began: kept open, so that no inode number is given twice and
- * that its number is known after it was copied up. */
-static struct old { int held, names, is_dir; } *olds;
+/* Each name that was there when the script began: kept open, so that no inode number is given
+ * twice, that its number is known after it was copied up, and its path after it was renamed. */
+static struct old { int held, names, is_dir, moves; } *olds;
 static size_t old_count;
 static int keep_dirs, exact_links;
 
 static struct old *find_old(ino_t ino) {
     struct stat st;
     for (size_t n = 0; n < old_count; n++)
-        if (!fstat(olds[n].held, &st) && st.st_ino == ino) return &olds[n];
+        if (olds[n].held >= 0 && !fstat(olds[n].held, &st) && st.st_ino == ino) return &olds[n];
     return NULL;
 }
 
@@ -97,16 +99,18 @@ static void walk_old(int above, const char *name) {
     for (struct dirent *entry; list && (entry = readdir(list));) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
         if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW)) continue;
-        struct old *known = find_old(st.st_ino);
-        if (known) known->names++;
-        else {
-            olds = realloc(olds, ++old_count * sizeof *olds);
-            olds[old_count - 1] = (struct old){openat(dir, entry->d_name, O_PATH | O_NOFOLLOW), 1, S_ISDIR(st.st_mode)};
-        }
+        olds = realloc(olds, ++old_count * sizeof *olds);
+        olds[old_count - 1] = (struct old){openat(dir, entry->d_name, O_PATH | O_NOFOLLOW), 1, S_ISDIR(st.st_mode), 0};
         if (S_ISDIR(st.st_mode)) walk_old(dir, entry->d_name);
     }
     if (list) closedir(list);
     if ((own.st_mode & 0700) != 0700) fchmodat(above, name, own.st_mode & 07777, 0);
+}
+static void count_names(void) {
+    struct stat a, b;
+    for (size_t n = 0; n < old_count; n++)
+        for (size_t m = 0; m < old_count; m++)
+            if (n != m && !fstat(olds[n].held, &a) && !fstat(olds[m].held, &b) && a.st_ino == b.st_ino) olds[n].names++;
 }
 
 static int is_group(ino_t ino) { struct old *old = find_old(ino); return old && !old->is_dir && old->names > 1; }
@@ -119,17 +123,65 @@ static int old_at(const char *path, int flags, int dirs) {
     struct stat st;
     return !fstatat(AT_FDCWD, path, &st, flags) && is_old(&st, dirs);
 }
+
+/* Where an open file is, in `name`; whether that name is no more. -1: nowhere. */
+static int place(int file, char name[PATH_MAX]) {
+    static const char gone[] = " (deleted)";
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(path, name, PATH_MAX - 1);
+    if (length < 0) return -1;
+    name[length] = 0;
+    return length >= (ssize_t)sizeof gone && !strcmp(name + length - (sizeof gone - 1), gone);
+}
 /* Also: opened for reading, or a FIFO, and then deleted. */
 static int old_fd(int file) {
     struct stat st;
-    char path[64], name[PATH_MAX];
+    char name[PATH_MAX];
     if (fstat(file, &st)) return 0;
     if (is_old(&st, 0)) return 1;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    ssize_t length = readlink(path, name, sizeof name - 1);
-    if (length < 0 || ((fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY && !S_ISFIFO(st.st_mode))) return 0;
-    name[length] = 0;
-    return length > 10 && !strcmp(name + length - 10, " (deleted)");
+    return ((fcntl(file, F_GETFL) & O_ACCMODE) == O_RDONLY || S_ISFIFO(st.st_mode)) && place(file, name) == 1;
+}
+
+/* What goes along when a directory that was there when the script began is renamed. */
+static int slot_moves[SLOTS];
+
+static int is_below(const char *name, const char *top) {
+    size_t length = strlen(top);
+    return !strncmp(name, top, length) && (!name[length] || name[length] == '/' || name[length] == ' ');
+}
+/* Marks what is in such a directory; whether that cannot be done as on a bare directory. */
+static int mark_moving(const char *path) {
+    struct stat st;
+    char top[PATH_MAX], name[PATH_MAX];
+    struct old *old = lstat(path, &st) ? NULL : find_old(st.st_ino);
+    if (!old || !old->is_dir || place(old->held, top)) return 0;
+    for (size_t n = 0; n < old_count; n++) {
+        if (olds[n].held < 0) continue;
+        int gone = place(olds[n].held, name);
+        if (gone < 0 || !is_below(name, top)) continue;
+        if (!gone && !olds[n].is_dir && olds[n].names > 1) return 1;
+        olds[n].moves = 1;
+    }
+    for (int n = 0; n < SLOTS; n++) {
+        if (slot[n] < 0 || fstat(slot[n], &st) || place(slot[n], name) < 0 || !is_below(name, top)) continue;
+        slot_moves[n] = !S_ISREG(st.st_mode) || (fcntl(slot[n], F_GETFL) & O_ACCMODE) == O_RDONLY || find_old(st.st_ino);
+    }
+    return 0;
+}
+/* Whether there was any, and it moved. All of it is new from now on, and its descriptors are closed: inside they are the old
+ * directory's, and of files of it. Not those for writing of files that are new already. */
+static int settle_moved(int moved) {
+    int any = 0;
+    for (size_t n = 0; n < old_count; n++) {
+        if (moved && olds[n].moves) { close(olds[n].held); olds[n].held = -1; any = 1; }
+        olds[n].moves = 0;
+    }
+    for (int n = 0; n < SLOTS; n++) {
+        if (moved && slot_moves[n]) { close(slot[n]); slot[n] = -1; }
+        slot_moves[n] = 0;
+    }
+    return any;
 }
 
 static int is_fifo(int file) { struct stat st; return !fstat(file, &st) && S_ISFIFO(st.st_mode); }
@@ -251,7 +303,9 @@ static void do_rename(void) { /* FROM TO FLAGS */
     unsigned flags = (unsigned)number(3);
     if (skipped(old_at(word[1], AT_SYMLINK_NOFOLLOW, 1))) return;
     if (skipped(flags & RENAME_EXCHANGE && old_at(word[2], AT_SYMLINK_NOFOLLOW, 1))) return;
-    done(flags ? renameat2(AT_FDCWD, word[1], AT_FDCWD, word[2], flags) : rename(word[1], word[2]));
+    int shared = mark_moving(word[1]) || (flags & RENAME_EXCHANGE && mark_moving(word[2])), answer = -1;
+    if (!skipped(shared)) done(answer = flags ? renameat2(AT_FDCWD, word[1], AT_FDCWD, word[2], flags) : rename(word[1], word[2]));
+    if (settle_moved(!answer)) printf(" directory");
 }
 /* Each name of a file that has several becomes a file of its own: PATH */
 static void do_part(void) {
@@ -486,6 +540,7 @@ static void do_begin(void) {
     keep_dirs = !strcmp(word[1], "upper");
     exact_links = !strcmp(word[2], "exact");
     walk_old(AT_FDCWD, ".");
+    count_names();
     printf("@%ld.%09ld", (long)coarse.tv_sec, coarse.tv_nsec);
 }
 

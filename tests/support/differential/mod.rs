@@ -58,7 +58,7 @@ pub const MAIN: Way<'static> = Way {
     workspace: "main",
     shares_inodes: false,
     runs: 3,
-    moves_directories: false,
+    moves_directories: true,
 };
 
 /// Runs in a fork that shares its base with `main`: each ends in a layer, and layers are merged.
@@ -107,6 +107,7 @@ pub fn check(way: &Way<'_>, count: u64) {
     eprintln!("{calls:?}");
     // Calls that mostly fail would show little.
     assert!(calls.succeeded * 4 > calls.all, "{calls:?}");
+    assert!(calls.directories > 0 || count < 20 || !way.moves_directories, "{calls:?}");
 }
 
 fn compiler_works() -> bool {
@@ -127,6 +128,8 @@ struct Calls {
     all: u64,
     succeeded: u64,
     skipped: u64,
+    /// Renames of a directory that was there when the run began.
+    directories: u64,
 }
 
 impl Calls {
@@ -135,6 +138,7 @@ impl Calls {
             all: self.all + other.all,
             succeeded: self.succeeded + other.succeeded,
             skipped: self.skipped + other.skipped,
+            directories: self.directories + other.directories,
         }
     }
 
@@ -142,6 +146,7 @@ impl Calls {
         self.all += 1;
         self.succeeded += u64::from(!result.starts_with('-'));
         self.skipped += u64::from(result == "skipped");
+        self.directories += u64::from(result == "ok directory");
     }
 }
 
