@@ -248,7 +248,10 @@ fn the_store_and_the_capabilities_are_gone_inside() {
     world.write("a", "x");
     world.exec(["true"]).ok();
     let store = world.store.display();
-    assert_eq!(world.sh(&format!("ls {store}")).ok(), "inside.json\nrequests\n");
+    assert_eq!(
+        world.sh(&format!("ls {store}")).ok(),
+        "inside.json\npreload\nrename.sock\nrequests\nsession.page\n"
+    );
     assert_ne!(world.sh(&format!("umount {store} || umount -l {store}")).code(), 0);
     assert_ne!(world.sh(&format!("touch {store}/x")).code(), 0);
     assert_ne!(world.sh(&format!("cat /proc/1/root{store}/format.json")).code(), 0);
