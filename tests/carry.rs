@@ -36,6 +36,7 @@ line'
     };
     set("user.kind", "binary");
     set("user.overlay.redirect", "/not/a/stub");
+    assert!(world.command("chmod").args(["555", "."]).status().unwrap().success());
     world
 }
 

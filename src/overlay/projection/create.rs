@@ -59,7 +59,8 @@ pub fn create(
     let work =
         |job: Job, _: &Jobs<Job>| job.entries.iter().try_for_each(|entry| maker.make(&job.place, entry));
     let cursor = if into == Into::Foreign { Cursor::of_foreign(top) } else { Cursor::new(top) };
-    let mut pass = Pass { into, cursor, batch: None, dirs: vec![], linked: vec![], files: 0 };
+    let mut pass =
+        Pass { into, to: projection.read_by(), cursor, batch: None, dirs: vec![], linked: vec![], files: 0 };
     let Pass { mut cursor, dirs, linked, files, .. } = crew::run(&work, |lead| {
         for item in items {
             pass.take(item?, lead)?;
@@ -79,6 +80,7 @@ pub fn create(
 /// The leader's way through the items.
 struct Pass {
     into: Into,
+    to: To,
     cursor: Cursor,
     batch: Option<Job>,
     dirs: Vec<(Vec<u8>, Meta)>,
@@ -90,8 +92,10 @@ impl Pass {
     fn take(&mut self, item: Item, lead: &mut Lead<'_, '_, Job>) -> Result<()> {
         let Item { path, mut entry, must_be_there } = item;
         let Some((parent, name)) = split(&path) else {
-            // a view shows the upper's root as its own; this one stays open for us
-            entry.meta.mode |= 0o700;
+            if self.to == To::Overlay {
+                // a view shows the upper's root as its own; this one stays open for us
+                entry.meta.mode |= 0o700;
+            }
             self.dirs.push((path, entry.meta));
             return Ok(());
         };

@@ -178,7 +178,7 @@ fn a_render_needs_no_rights_over_what_it_makes() {
         let name = path.rsplit('/').next().unwrap().as_bytes().to_vec();
         listing.insert(path.into(), Entry { name, meta: meta(mode), group: 0, kind });
     };
-    for (path, mode) in [("", 0o555), ("none", 0o000), ("none/read", 0o444), ("none/read/x", 0o111)] {
+    for (path, mode) in [("", 0o755), ("none", 0o000), ("none/read", 0o444), ("none/read/x", 0o111)] {
         add(path, mode, Kind::Dir(Digest::of(b"dir")));
     }
     for (path, mode) in [("none/read/x/file", 0o444), ("none/nothing", 0o000)] {
