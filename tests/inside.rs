@@ -215,7 +215,7 @@ fn hostile_client() {
         |asked: &str| format!("{{\"asked\":{asked},\"color\":\"Auto\",\"quiet\":false,\"verbose\":false}}");
     let status = |workspace: &str| {
         request(&format!(
-            "{{\"Status\":{{\"workspace\":\"{workspace}\",\"paths\":false,\"json\":{{\"json\":false}}}}}}"
+            "{{\"Status\":{{\"workspace\":\"{workspace}\",\"paths\":false,\"no_sync\":false,\"json\":{{\"json\":false}}}}}}"
         ))
     };
     // the same words, asked rightly
