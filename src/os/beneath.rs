@@ -2,6 +2,7 @@
 //! no symbolic link is followed, no other mount entered, nothing above the top reached.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2};
 use rustix::io::Errno;
@@ -18,20 +19,40 @@ const TRIES: usize = 16;
 /// Opens the directory at `path` below `top` (empty: `top` itself). EXDEV: something is
 /// mounted on the way; ELOOP or ENOTDIR: something on it is no directory.
 pub fn open_dir(top: &Dir, path: &[u8]) -> Result<Dir> {
-    let mut here = top.again()?;
+    let mut here: Option<Dir> = None;
     let mut rest = path;
     while !rest.is_empty() {
         let (piece, left) = split_at_most(rest, AT_ONCE);
-        let shown = shown(&here, piece);
-        let fd = match resolve(&here, piece) {
+        let from = here.as_ref().unwrap_or(top);
+        let shown = shown(from, piece);
+        let fd = match resolve(from, piece) {
             // before Linux 5.6, or refused by a filter that does not know it
-            Err(Errno::NOSYS | Errno::PERM) => return by_component(here, rest),
+            Err(Errno::NOSYS | Errno::PERM) => return by_component(from.again()?, rest),
             other => other.context("open directory", &shown)?,
         };
-        here = Dir::from_fd(fd, shown);
+        here = Some(Dir::from_fd(fd, shown));
         rest = left;
     }
-    Ok(here)
+    here.map_or_else(|| top.again(), Ok)
+}
+
+/// Opens directories one after another, and keeps the last one open: the next path mostly lies
+/// in it as well. For one pass over a tree; what is moved meanwhile is gone on with where it is.
+#[derive(Default)]
+pub struct Latest(Option<(Vec<u8>, Arc<Dir>)>);
+
+impl Latest {
+    /// As [`open_dir`].
+    pub fn dir(&mut self, top: &Dir, path: &[u8]) -> Result<Arc<Dir>> {
+        if let Some((known, dir)) = &self.0
+            && known == path
+        {
+            return Ok(Arc::clone(dir));
+        }
+        let dir = Arc::new(open_dir(top, path)?);
+        self.0 = Some((path.to_vec(), Arc::clone(&dir)));
+        Ok(dir)
+    }
 }
 
 fn resolve(here: &Dir, path: &[u8]) -> Result<std::os::fd::OwnedFd, Errno> {

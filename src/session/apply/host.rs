@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
@@ -17,11 +18,12 @@ use crate::error::{Context, Error, Kind as Sort, Result};
 use crate::manifest::Manifest;
 use crate::manifest::chunk::Listing;
 use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
-use crate::manifest::stamp::{Stamp, Stamps};
-use crate::os::beneath;
+use crate::manifest::stamp::Stamp;
+use crate::os::beneath::{self, Latest};
 use crate::os::cursor::{c_name, split};
 use crate::os::dir::{Dir, Stat, stat_fd};
 use crate::overlay::escape;
+use crate::session::mounts::is_below;
 use crate::session::sync::stamp_of;
 
 /// How often a file that is being written to is read before that is an error.
@@ -29,13 +31,19 @@ const TRIES: usize = 5;
 
 /// A directory of the host, and what is known of it.
 pub struct Host<'a> {
-    pub top: Dir,
+    top: &'a Dir,
     store: &'a Store,
     token: &'a Publishing,
     manifest: &'a Manifest,
-    stamps: RefCell<HashMap<Vec<u8>, Option<Stamps>>>,
-    /// The directory that was opened last.
-    last: RefCell<Option<(Vec<u8>, Dir)>>,
+    /// By directory; only those on the way to the path that was looked at last.
+    known: RefCell<HashMap<Vec<u8>, Option<Known<'a>>>>,
+    latest: RefCell<Latest>,
+}
+
+/// What sync recorded of a directory.
+struct Known<'a> {
+    stamps: HashMap<Vec<u8>, Stamp>,
+    listing: Listing<'a>,
 }
 
 /// What a path is.
@@ -86,16 +94,15 @@ impl Id {
 }
 
 impl<'a> Host<'a> {
-    pub fn new(top: Dir, store: &'a Store, token: &'a Publishing, manifest: &'a Manifest) -> Self {
-        let (stamps, last) = (RefCell::default(), RefCell::default());
-        Self { top, store, token, manifest, stamps, last }
+    pub fn new(top: &'a Dir, store: &'a Store, token: &'a Publishing, manifest: &'a Manifest) -> Self {
+        Self { top, store, token, manifest, known: RefCell::default(), latest: RefCell::default() }
     }
 
     /// What the path is; its parents are directories of this filesystem, or it is nothing.
     pub fn look(&self, path: &[u8]) -> Result<Look> {
         let Some((above, name)) = split(path) else {
             let stat = self.top.stat_self()?;
-            return Ok(Look::There(seen(directory(b"", &self.top, &stat)?, &stat)));
+            return Ok(Look::There(seen(directory(b"", self.top, &stat)?, &stat)));
         };
         let dir = match self.dir(above) {
             Ok(dir) => dir,
@@ -129,16 +136,8 @@ impl<'a> Host<'a> {
         Ok(self.dir(path)?.names()?.into_iter().map(|name| name.name).collect())
     }
 
-    /// Opens a directory of the host.
-    pub fn dir(&self, path: &[u8]) -> Result<Dir> {
-        if let Some((known, dir)) = &*self.last.borrow()
-            && known == path
-        {
-            return dir.again();
-        }
-        let dir = beneath::open_dir(&self.top, path)?;
-        *self.last.borrow_mut() = Some((path.to_vec(), dir.again()?));
-        Ok(dir)
+    fn dir(&self, path: &[u8]) -> Result<Arc<Dir>> {
+        self.latest.borrow_mut().dir(self.top, path)
     }
 
     fn read(&self, dir: &Dir, above: &[u8], name: &CString, stat: &Stat) -> Result<Option<Look>> {
@@ -167,17 +166,24 @@ impl<'a> Host<'a> {
 
     /// The entry that sync recorded, if the file is as it was then.
     fn stamped(&self, above: &[u8], name: &[u8], stat: &Stat) -> Result<Option<Entry>> {
-        let mut known = self.stamps.borrow_mut();
+        let mut known = self.known.borrow_mut();
         if !known.contains_key(above) {
-            known.insert(above.to_vec(), self.manifest.stamps_of(above)?);
+            known.retain(|dir, _| dir.is_empty() || is_below(above, dir));
+            known.insert(above.to_vec(), self.recorded(above)?);
         }
-        let Some(Some(stamps)) = known.get(above) else { return Ok(None) };
-        let stamp = stamp_of(stat);
-        if !stamps.iter().any(|(known, seen)| known == name && seen == stamp) {
+        let Some(Some(Known { stamps, listing })) = known.get_mut(above) else { return Ok(None) };
+        if stamps.get(name) != Some(&stamp_of(stat)) {
             return Ok(None);
         }
-        let entry = Listing::open(self.manifest, Some(&stamps.tree))?.get(name)?.cloned();
+        let entry = listing.get(name)?.cloned();
         Ok(entry.filter(|entry| entry.content().is_some()))
+    }
+
+    fn recorded(&self, dir: &[u8]) -> Result<Option<Known<'a>>> {
+        let Some(packed) = self.manifest.stamps_of(dir)? else { return Ok(None) };
+        let stamps = packed.iter().map(|(name, stamp)| (name.to_vec(), stamp)).collect();
+        let listing = Listing::open(self.manifest, Some(&packed.tree))?;
+        Ok(Some(Known { stamps, listing }))
     }
 
     /// `None`: it changed while it was read.

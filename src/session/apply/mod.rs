@@ -166,7 +166,7 @@ fn make_plan(
                 .with_hint("vrift exec COMMAND runs something in it"));
         }
     };
-    let host = Host::new(top.again()?, &project.store, token, manifest);
+    let host = Host::new(top, &project.store, token, manifest);
     let sides = Sides {
         trees: manifest,
         base,

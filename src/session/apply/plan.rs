@@ -103,11 +103,11 @@ pub struct Plan {
 }
 
 /// What a plan is made from.
-pub struct Sides<'a> {
+pub struct Sides<'a, 'h> {
     pub trees: &'a dyn Trees,
     pub base: Option<Digest>,
     pub ours: Digest,
-    pub host: &'a Host<'a>,
+    pub host: &'a Host<'h>,
     pub select: &'a Select<'a>,
     pub text: &'a dyn TextMerge,
     /// For one path.
@@ -120,7 +120,7 @@ pub struct Sides<'a> {
 }
 
 /// Looks at every path that ours has otherwise than base, and decides.
-pub fn plan(sides: &Sides<'_>) -> Result<Plan> {
+pub fn plan(sides: &Sides<'_, '_>) -> Result<Plan> {
     let mut making = Making { sides, plan: Plan::default(), beside: Vec::new(), skip: None };
     diff(sides.trees, sides.base.as_ref(), Some(&sides.ours), &mut |change| making.visit(change))?;
     let Making { mut plan, beside, .. } = making;
@@ -132,15 +132,15 @@ pub fn plan(sides: &Sides<'_>) -> Result<Plan> {
     Ok(plan)
 }
 
-struct Making<'a> {
-    sides: &'a Sides<'a>,
+struct Making<'a, 'h> {
+    sides: &'a Sides<'a, 'h>,
     plan: Plan,
     beside: Vec<Step>,
     /// Nothing below it is looked at.
     skip: Option<Vec<u8>>,
 }
 
-impl Making<'_> {
+impl Making<'_, '_> {
     fn visit(&mut self, change: Change) -> Result<()> {
         if self.skip.as_ref().is_some_and(|above| is_below(&change.path, above)) {
             return Ok(());
@@ -301,7 +301,7 @@ fn known(seen: &Entry, change: &Change) -> Result<Entry> {
 }
 
 /// A directory that holds something that does not go stays.
-fn what_stays(sides: &Sides<'_>, plan: &mut Plan) -> Result<()> {
+fn what_stays(sides: &Sides<'_, '_>, plan: &mut Plan) -> Result<()> {
     let mut gone: HashSet<Vec<u8>> = HashSet::new();
     for step in plan.steps.iter_mut().rev() {
         let was_dir = step.theirs.as_ref().is_some_and(Entry::is_dir);
@@ -365,7 +365,7 @@ fn assign(steps: &mut [Step]) {
 }
 
 /// What host base and head have otherwise when all is done.
-fn edits(sides: &Sides<'_>, plan: &mut Plan) -> Result<()> {
+fn edits(sides: &Sides<'_, '_>, plan: &mut Plan) -> Result<()> {
     for step in plan.steps.iter().filter(|step| !step.on_the_way) {
         let is_dir = step.result.as_ref().is_some_and(Entry::is_dir);
         if !sides.select.is_own(&step.path, is_dir)? {

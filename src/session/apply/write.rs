@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chmodat, chownat, fsync, renameat, renameat_with, utimensat,
@@ -26,17 +27,18 @@ use super::plan::{Act, Plan, Step};
 use crate::cas::Store;
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::node::{Entry, Meta};
+use crate::os::beneath::{self, Latest};
 use crate::os::cursor::{c_name, split};
 use crate::os::dir::{Dir, Stat};
+use crate::os::failpoint;
 use crate::os::remove::remove_at;
-use crate::os::{beneath, failpoint};
 use crate::overlay::escape::{self, To};
 use crate::overlay::projection::{self, Copy, Item};
 use crate::progress::Meter;
 use crate::session::mounts::is_below;
 use crate::session::sync::walk::join;
 
-/// Up to so many files each is synced by itself; the whole filesystem is above.
+/// Up to so many inodes each is synced by itself; the whole filesystem is above.
 const FEW: usize = 64;
 
 /// Where an apply works.
@@ -58,7 +60,7 @@ pub fn journal_of(plan: &Plan, nonce: &str, after: super::journal::After) -> Jou
         match step.act {
             Act::Nothing | Act::Within => {}
             Act::Put | Act::Remove => {
-                touched.insert(split(&step.path).map_or(&b""[..], |(above, _)| above));
+                touched.insert(above(&step.path));
                 let temporary = format!(".vrift-{nonce}-{}", swaps.len()).into_bytes();
                 let (path, puts) = (step.path.clone(), step.act == Act::Put);
                 swaps.push(Swap { path, temporary, old: id, below: Vec::new(), puts, new: None });
@@ -111,21 +113,26 @@ impl Desk<'_> {
     /// Makes every new version under its temporary name, durably.
     fn stage(&self, plan: &Plan, journal: &mut Journal) -> Result<()> {
         let items = items(plan, journal)?;
-        let files = items.len();
+        let few = items.len() <= FEW && !items.iter().any(|item| item.entry.is_dir());
         projection::add(
             self.top.again()?,
             items.into_iter().map(Ok),
             &Copy { store: self.store, meter: &Meter::default(), to: To::Host },
         )?;
         let steps = plan.by_path();
+        let mut latest = Latest::default();
         for swap in journal.swaps.iter_mut().filter(|swap| swap.puts) {
-            let (dir, temporary) = (self.parent(&swap.path)?, c_name(&swap.temporary)?);
+            let (dir, temporary) = (self.parent(&mut latest, &swap.path)?, c_name(&swap.temporary)?);
+            let stat = dir.stat(&temporary)?;
             if let Some(step) = steps.get(swap.path.as_slice()) {
-                keep_owner(&dir, &temporary, step)?;
+                keep_owner(&dir, &temporary, &stat, step)?;
             }
-            swap.new = Some(dir.stat(&temporary)?.ino);
+            swap.new = Some(stat.ino);
         }
-        self.sync(journal, files)?;
+        let made = journal.swaps.iter().filter(|swap| swap.puts);
+        let made: Vec<_> = made.map(|swap| (above(&swap.path), swap.temporary.as_slice())).collect();
+        let dirs = made.iter().map(|(above, _)| *above).collect();
+        self.sync(few, made.into_iter(), &dirs)?;
         self.look_again(journal)?;
         journal.phase = Phase::Staged;
         failpoint::at("apply.made").context("write", self.project)?;
@@ -135,13 +142,14 @@ impl Desk<'_> {
 
     /// Nothing may have changed since the plan was made.
     fn look_again(&self, journal: &Journal) -> Result<()> {
+        let mut latest = Latest::default();
         for (path, id) in journal
             .swaps
             .iter()
             .map(|swap| (&swap.path, &swap.old))
             .chain(journal.dresses.iter().map(|dress| (&dress.path, &dress.id)))
         {
-            let (dir, name) = (self.parent(path)?, self.name(path)?);
+            let (dir, name) = (self.parent(&mut latest, path)?, self.name(path)?);
             let same = match (dir.stat_if_there(&name)?, id) {
                 (Some(stat), Some(id)) => id.is(&stat),
                 (None, None) => true,
@@ -157,15 +165,16 @@ impl Desk<'_> {
     /// From staged to the end. Each step may have been done already.
     fn go_on(&self, journal: &mut Journal) -> Result<()> {
         if journal.phase == Phase::Staged {
+            let mut latest = Latest::default();
             for swap in &journal.swaps {
-                self.swap(swap)?;
+                self.swap(&mut latest, swap)?;
                 failpoint::at("apply.swapped").context("write", self.project)?;
             }
             for dress in &journal.dresses {
-                self.dress(dress, &dress.to)?;
+                self.dress(&mut latest, dress, &dress.to)?;
                 failpoint::at("apply.dressed").context("write", self.project)?;
             }
-            self.sync(journal, journal.swaps.len())?;
+            self.sync_swapped(journal)?;
             failpoint::at("apply.synced").context("write", self.project)?;
             journal.phase = Phase::Committed;
             if let Err(error) = journal.write(self.project) {
@@ -174,8 +183,10 @@ impl Desk<'_> {
             }
             failpoint::at("apply.committed").context("write", self.project)?;
         }
+        let mut latest = Latest::default();
         for swap in journal.swaps.iter().filter(|swap| swap.old.is_some()) {
-            remove_at(&self.parent(&swap.path)?, &c_name(&swap.temporary)?)?;
+            let dir = self.parent(&mut latest, &swap.path)?;
+            remove_at(&dir, &c_name(&swap.temporary)?)?;
             failpoint::at("apply.removed").context("write", self.project)?;
         }
         self.dress_dirs(journal, |dress| &dress.to)?;
@@ -183,9 +194,9 @@ impl Desk<'_> {
     }
 
     /// Gives a name its new version, and the old one the temporary name.
-    fn swap(&self, swap: &Swap) -> Result<()> {
+    fn swap(&self, latest: &mut Latest, swap: &Swap) -> Result<()> {
         let (dir, name, temporary) =
-            (self.parent(&swap.path)?, self.name(&swap.path)?, c_name(&swap.temporary)?);
+            (self.parent(latest, &swap.path)?, self.name(&swap.path)?, c_name(&swap.temporary)?);
         let (there, aside) = (dir.stat_if_there(&name)?, dir.stat_if_there(&temporary)?);
         let is =
             |stat: &Option<Stat>, ino: Option<u64>| stat.as_ref().is_some_and(|stat| Some(stat.ino) == ino);
@@ -198,7 +209,7 @@ impl Desk<'_> {
             return Ok(());
         }
         if swap.puts && !is(&aside, swap.new) {
-            return Err(changed(&join(split(&swap.path).map_or(b"", |(above, _)| above), &swap.temporary)));
+            return Err(changed(&join(above(&swap.path), &swap.temporary)));
         }
         let moved = match (swap.puts, &swap.old) {
             (true, Some(_)) => exchange(&dir, &temporary, &name),
@@ -209,23 +220,22 @@ impl Desk<'_> {
             Errno::EXIST | Errno::NOENT => changed(&swap.path),
             errno => Error::io("put in place", dir.join(&name), &errno.into()),
         })?;
-        match &swap.old {
-            Some(old) if dir.stat_if_there(&temporary)?.is_some() => {
-                self.is_what_was_seen(&dir, &temporary, swap, old)
-            }
+        match (&swap.old, dir.stat_if_there(&temporary)?) {
+            (Some(old), Some(stat)) => self.is_what_was_seen(&stat, swap, old),
             _ => Ok(()),
         }
     }
 
-    fn is_what_was_seen(&self, dir: &Dir, temporary: &CStr, swap: &Swap, old: &Id) -> Result<()> {
-        if !old.is_moved(&dir.stat(temporary)?) {
+    /// Whether what was swapped out is the old version.
+    fn is_what_was_seen(&self, stat: &Stat, swap: &Swap, old: &Id) -> Result<()> {
+        if !old.is_moved(stat) {
             return Err(changed(&swap.path));
         }
         if !old.is_dir {
             return Ok(());
         }
         // all that goes with a directory, and nothing else
-        let top = join(split(&swap.path).map_or(b"", |(above, _)| above), &swap.temporary);
+        let top = join(above(&swap.path), &swap.temporary);
         let moved = |path: &[u8]| [&top[..], &path[swap.path.len()..]].concat();
         let mut known: std::collections::HashMap<&[u8], &Id> =
             swap.below.iter().map(|(path, id)| (path.as_slice(), id)).collect();
@@ -234,22 +244,21 @@ impl Desk<'_> {
             let here = beneath::open_dir(self.top, &moved(&path))?;
             for name in here.names()? {
                 let inner = join(&path, name.name.to_bytes());
-                let same = known
-                    .remove(inner.as_slice())
-                    .is_some_and(|id| here.stat(&name.name).is_ok_and(|stat| id.is(&stat)));
-                if !same {
-                    return Err(changed(&inner));
-                }
-                if swap.below.iter().any(|(path, id)| *path == inner && id.is_dir) {
-                    dirs.push(inner);
+                match known.remove(inner.as_slice()) {
+                    Some(id) if here.stat(&name.name).is_ok_and(|stat| id.is(&stat)) => {
+                        if id.is_dir {
+                            dirs.push(inner);
+                        }
+                    }
+                    _ => return Err(changed(&inner)),
                 }
             }
         }
         Ok(())
     }
 
-    fn dress(&self, dress: &Dress, clothes: &Clothes) -> Result<()> {
-        let (dir, name) = (self.parent(&dress.path)?, self.name(&dress.path)?);
+    fn dress(&self, latest: &mut Latest, dress: &Dress, clothes: &Clothes) -> Result<()> {
+        let (dir, name) = (self.parent(latest, &dress.path)?, self.name(&dress.path)?);
         let stat = dir.stat(&name)?;
         if dress.id.as_ref().is_none_or(|id| id.ino != stat.ino) {
             return Err(changed(&dress.path));
@@ -276,6 +285,7 @@ impl Desk<'_> {
 
     /// Bottom-up. The times of a directory of somebody else's are left as they are.
     fn dress_dirs<'j>(&self, journal: &'j Journal, clothes: impl Fn(&'j Dress) -> &'j Clothes) -> Result<()> {
+        let few = journal.dirs.len() <= FEW;
         for dress in journal.dirs.iter().rev() {
             let dir = match beneath::open_dir(self.top, &dress.path) {
                 Err(error) if error.is(libc::ENOENT) => continue,
@@ -291,9 +301,11 @@ impl Desk<'_> {
                 Err(error) if error.is(libc::EPERM) && dress.from.only_time(&dress.to) => {}
                 other => other?,
             }
-            fsync(&dir).context("sync", dir.path())?;
+            if few {
+                fsync(&dir).context("sync", dir.path())?;
+            }
         }
-        Ok(())
+        if few { Ok(()) } else { self.sync_all() }
     }
 
     /// Puts all back, and gives the reason; or says that it could not.
@@ -314,12 +326,13 @@ impl Desk<'_> {
     }
 
     fn put_back(&self, journal: &Journal) -> Result<()> {
+        let mut latest = Latest::default();
         for dress in &journal.dresses {
             // what was not reached, or is somebody else's by now, is left alone
-            let _ = self.dress(dress, &dress.from);
+            let _ = self.dress(&mut latest, dress, &dress.from);
         }
         for swap in journal.swaps.iter().rev() {
-            let dir = match self.parent(&swap.path) {
+            let dir = match self.parent(&mut latest, &swap.path) {
                 Err(error) if error.is(libc::ENOENT) || error.is(libc::ENOTDIR) => continue,
                 other => other?,
             };
@@ -350,34 +363,34 @@ impl Desk<'_> {
         self.dress_dirs(journal, |dress| &dress.from)
     }
 
-    /// What was made and every directory it was made in.
-    fn sync(&self, journal: &Journal, files: usize) -> Result<()> {
-        if files > FEW {
-            return rustix::fs::syncfs(self.top).context("sync", self.top.path());
+    /// Names that were swapped, and what changed in place.
+    fn sync_swapped(&self, journal: &Journal) -> Result<()> {
+        let few = journal.swaps.len() + journal.dresses.len() <= FEW;
+        let dressed = journal.dresses.iter().filter_map(|dress| split(&dress.path));
+        self.sync(few, dressed, &journal.swaps.iter().map(|swap| above(&swap.path)).collect())
+    }
+
+    /// Brings files (directory and name) and directories to the disk.
+    fn sync<'p>(
+        &self,
+        few: bool,
+        files: impl Iterator<Item = (&'p [u8], &'p [u8])>,
+        dirs: &BTreeSet<&[u8]>,
+    ) -> Result<()> {
+        if !few {
+            return self.sync_all();
         }
-        let mut dirs: BTreeSet<&[u8]> = BTreeSet::new();
-        for swap in &journal.swaps {
-            let (above, _) = split(&swap.path).unwrap_or_default();
-            dirs.insert(above);
-            let dir = self.parent(&swap.path)?;
-            for name in [self.name(&swap.path)?, c_name(&swap.temporary)?] {
-                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                match rustix::fs::openat(&dir, &*name, flags, Mode::empty()) {
-                    Ok(fd)
-                        if dir.stat(&name).is_ok_and(|stat| stat.kind == rustix::fs::FileType::Directory) =>
-                    {
-                        drop(fd); // what is in it as well
-                        return rustix::fs::syncfs(self.top).context("sync", self.top.path());
-                    }
-                    Ok(fd) => match fsync(&fd) {
-                        Ok(()) | Err(Errno::INVAL) => {} // a FIFO
-                        Err(errno) => return Err(errno).context("sync", dir.join(&name)),
-                    },
-                    Err(Errno::ACCESS | Errno::PERM) => {
-                        return rustix::fs::syncfs(self.top).context("sync", self.top.path());
-                    }
-                    Err(_) => {} // gone, or a link
-                }
+        let mut latest = Latest::default();
+        for (above, name) in files {
+            let (dir, name) = (latest.dir(self.top, above)?, c_name(name)?);
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match rustix::fs::openat(&dir, &*name, flags, Mode::empty()) {
+                Ok(fd) => match fsync(&fd) {
+                    Ok(()) | Err(Errno::INVAL) => {} // a FIFO
+                    Err(errno) => return Err(errno).context("sync", dir.join(&name)),
+                },
+                Err(Errno::LOOP) => {}            // a link is all in its directory
+                Err(_) => return self.sync_all(), // it may not be read
             }
         }
         dirs.iter().try_for_each(|path| {
@@ -386,8 +399,12 @@ impl Desk<'_> {
         })
     }
 
-    fn parent(&self, path: &[u8]) -> Result<Dir> {
-        beneath::open_dir(self.top, split(path).map_or(b"", |(above, _)| above))
+    fn sync_all(&self) -> Result<()> {
+        rustix::fs::syncfs(self.top).context("sync", self.top.path())
+    }
+
+    fn parent(&self, latest: &mut Latest, path: &[u8]) -> Result<Arc<Dir>> {
+        latest.dir(self.top, above(path))
     }
 
     fn name(&self, path: &[u8]) -> Result<CString> {
@@ -406,8 +423,7 @@ fn items(plan: &Plan, journal: &Journal) -> Result<Vec<Item>> {
             let Some(swap) = swaps.next_if(|swap| swap.path == step.path) else {
                 return Err(Error::corrupt("a plan and its journal do not agree"));
             };
-            let above = split(&step.path).map_or(&b""[..], |(above, _)| above);
-            within = Some((&step.path, join(above, &swap.temporary)));
+            within = Some((&step.path, join(above(&step.path), &swap.temporary)));
         } else if step.act != Act::Within {
             continue;
         }
@@ -421,10 +437,14 @@ fn items(plan: &Plan, journal: &Journal) -> Result<Vec<Item>> {
     Ok(items)
 }
 
+/// The directory of a path.
+fn above(path: &[u8]) -> &[u8] {
+    split(path).map_or(b"", |(above, _)| above)
+}
+
 /// A new version belongs to whom the old one belonged, where that may be.
-fn keep_owner(dir: &Dir, name: &CStr, step: &Step) -> Result<()> {
+fn keep_owner(dir: &Dir, name: &CStr, now: &Stat, step: &Step) -> Result<()> {
     let (Some(seen), Some(result)) = (&step.seen, &step.result) else { return Ok(()) };
-    let now = dir.stat(name)?;
     if (now.uid, now.gid) == (seen.uid, seen.gid) || seen.id.is_dir {
         return Ok(());
     }
