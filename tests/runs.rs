@@ -40,7 +40,7 @@ fn runs_are_listed_while_they_live_and_when_they_are_over() {
     let listed = world.run(["runs"]).ok();
     let line = listed.lines().find(|line| line.contains("live")).unwrap();
     assert!(line.contains(&pid) && line.contains("main") && line.contains("vrift"), "{line}");
-    assert!(listed.contains("@1") && listed.contains("exit 3"), "{listed}");
+    assert!(listed.contains("@2") && listed.contains("exit 3"), "{listed}");
     let all = json(world.run(["runs", "--json"]));
     assert_eq!(all["live"][0]["run"].as_u64(), Some(live.id().into()));
     assert_eq!(
