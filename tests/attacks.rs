@@ -54,7 +54,9 @@ fn the_program_itself_cannot_be_changed_through_an_exe() {
     let world = World::outside_of_tmp();
     // a copy of our own: an attack that works would change everybody's
     let binary = world.path().join("vrift");
-    std::fs::copy(env!("CARGO_BIN_EXE_vrift"), &binary).unwrap();
+    // by another process: a descriptor of ours for writing could be inherited by a test beside (ETXTBSY)
+    let copied = world.command("cp").arg(env!("CARGO_BIN_EXE_vrift")).arg(&binary).status();
+    assert!(copied.unwrap().success());
     let mode = || std::fs::metadata(&binary).unwrap().mode();
     let before = mode();
     world.write("evil", "#!/proc/self/exe\n");

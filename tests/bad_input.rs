@@ -399,7 +399,9 @@ fn who_has_no_home_is_told_to_name_the_store() {
         std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     let binary = world.path().join("vrift");
-    std::fs::copy(env!("CARGO_BIN_EXE_vrift"), &binary).unwrap();
+    // by another process: a descriptor of ours for writing could be inherited by a test beside (ETXTBSY)
+    let copied = world.command("cp").arg(env!("CARGO_BIN_EXE_vrift")).arg(&binary).status();
+    assert!(copied.unwrap().success());
     let mut command = Command::new(&binary);
     use std::os::unix::process::CommandExt;
     command
