@@ -142,6 +142,12 @@ fn a_damaged_bundle_is_refused_whole() {
         std::fs::write(&file, bytes).unwrap();
         there.run(["bundle", "load", file.to_str().unwrap()])
     };
+    // a size that is a lie is not believed: hashing that many zeros would take for ever
+    let record = whole.windows(5).position(|bytes| bytes == b"conte").unwrap() - 16 - 9;
+    let mut lie = whole.clone();
+    lie[record + 5] = 0x20;
+    let error = attempt(&lie).fails(1);
+    assert!(error.contains("shorter than it says"), "{error}");
     for part in 0..24 {
         let at = part * whole.len() / 24;
         let error = attempt(&whole[..at]).fails(1);
