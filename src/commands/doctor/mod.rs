@@ -3,7 +3,7 @@
 //! Everything is tried, nothing is concluded from a version. One whole run is made first,
 //! in a scratch directory beside the store's files; if it works, what single trials find
 //! missing is a note, and if it fails, they say why. A new check is a function in the file
-//! of its family, or a new family in [`FAMILIES`].
+//! of its family, or a new family in `FAMILIES`.
 
 mod check;
 mod helpers;

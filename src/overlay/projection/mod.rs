@@ -5,7 +5,7 @@
 //! real, mtimes exact to the nanosecond, attributes escaped (rule 8), hard links
 //! hard links. [`render`] makes a tree where nothing was, [`fold`] brings one from a
 //! root to another in place, [`render_layer`] makes what does so from above, [`add`] makes some
-//! paths in a directory of the host. With [`Copy`] the files are real: what apply and export
+//! paths in a directory of the host. With [`struct@Copy`] the files are real: what apply and export
 //! write is made here.
 //!
 //! A name appears in a lower only when what it names is complete, and no temporary
