@@ -32,8 +32,7 @@ fn refused(ran: Ran, code: i32, parts: &[&str]) -> String {
 
 /// `manifest.db` of the store's only project.
 fn manifest(world: &World) -> PathBuf {
-    let mut projects = std::fs::read_dir(world.store.join("projects")).unwrap().flatten();
-    projects.find(|entry| entry.path().join("manifest.db").exists()).unwrap().path().join("manifest.db")
+    world.project_dir().join("manifest.db")
 }
 
 /// Everything in it is in the one file afterwards.

@@ -225,8 +225,7 @@ fn a_lower_whose_xattrs_were_lost_is_made_anew() {
     world.write("a", "not zeros");
     world.exec(["true"]).ok();
     // What a backup without xattrs gives back.
-    let base = std::fs::read_dir(world.store.join("projects")).unwrap().flatten();
-    let base = base.map(|entry| entry.path().join("base/1")).find(|path| path.is_dir()).unwrap();
+    let base = world.project_dir().join("base/1");
     let copy = base.with_file_name("copy");
     let mut copy_command = std::process::Command::new("cp");
     copy_command.args(["-r", "--preserve=mode,timestamps"]).arg(&base).arg(&copy);

@@ -15,11 +15,6 @@ fn sh_in(world: &World, workspace: &str, script: &str) -> support::Ran {
     world.run(["exec", "-w", workspace, "--", "sh", "-c", script])
 }
 
-fn project_dir(world: &World) -> PathBuf {
-    let found = std::fs::read_dir(world.store.join("projects")).unwrap().flatten();
-    found.map(|entry| entry.path()).find(|path| path.join("manifest.db").exists()).unwrap()
-}
-
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .unwrap()
@@ -32,11 +27,11 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 fn layers(world: &World) -> Vec<String> {
-    names(&project_dir(world).join("layers"))
+    names(&world.project_dir().join("layers"))
 }
 
 fn bases(world: &World) -> Vec<String> {
-    names(&project_dir(world).join("base"))
+    names(&world.project_dir().join("base"))
 }
 
 fn begun() -> World {

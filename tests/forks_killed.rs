@@ -8,13 +8,8 @@ use std::path::PathBuf;
 
 use support::World;
 
-fn project(world: &World) -> PathBuf {
-    let found = std::fs::read_dir(world.store.join("projects")).unwrap().flatten();
-    found.map(|entry| entry.path()).find(|path| path.join("manifest.db").exists()).unwrap()
-}
-
 fn dirs(world: &World, name: &str) -> usize {
-    let entries = std::fs::read_dir(project(world).join(name)).unwrap().flatten();
+    let entries = std::fs::read_dir(world.project_dir().join(name)).unwrap().flatten();
     entries.filter(|entry| entry.file_type().unwrap().is_dir()).count()
 }
 
@@ -116,7 +111,7 @@ fn a_layer_that_lost_its_attributes_is_made_anew() {
     needs_sessions!();
     let world = begun();
     world.run(["exec", "-w", "f", "--", "sh", "-c", "rm -r d; mkdir d; echo n > d/n"]).ok();
-    for layer in std::fs::read_dir(project(&world).join("layers")).unwrap().flatten() {
+    for layer in std::fs::read_dir(world.project_dir().join("layers")).unwrap().flatten() {
         if layer.file_type().unwrap().is_dir() {
             // as by a backup that knows no attributes: the opaque mark of `d` is lost too
             let copy = layer.path().with_extension("copy");
@@ -138,7 +133,7 @@ fn a_layer_that_lost_its_attributes_is_made_anew() {
 fn whole(world: &World, step: &str) {
     world.exec(["true"]).ok();
     assert!(world.staging().is_empty(), "{step}: {:?}", world.staging());
-    let rows = vrift::manifest::Manifest::open(&project(world)).unwrap();
+    let rows = vrift::manifest::Manifest::open(&world.project_dir()).unwrap();
     let unused = (rows.unused_layers().unwrap().len(), rows.unused_bases().unwrap().len());
     let swept = dirs(world, "layers") + dirs(world, "base");
     assert!(unused == (0, 0) || step.starts_with("sweep"), "{step}: {unused:?} of {swept}");

@@ -266,8 +266,7 @@ fn only_states_of_the_runs_own_workspace_can_be_compared() {
     world.write("a", "x");
     world.exec(["true"]).ok();
     // a state that the workspace never had: another one's
-    let project = std::fs::read_dir(world.store.join("projects")).unwrap().next().unwrap().unwrap().path();
-    let manifest = vrift::manifest::Manifest::open(&project).unwrap();
+    let manifest = vrift::manifest::Manifest::open(&world.project_dir()).unwrap();
     let other = manifest.create_workspace("other").unwrap();
     let root = vrift::cas::Digest::of(b"secret");
     manifest

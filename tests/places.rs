@@ -62,11 +62,12 @@ fn outcomes(options: &str) -> BTreeMap<String, &'static str> {
     }
     world.exec(["true"]).ok();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    let socket = UnixListener::bind(top.join("socket")).unwrap();
+    // In the bind: the world may lie below a directory that --private-tmp hides.
+    let socket = UnixListener::bind(top.join("bound/socket")).unwrap();
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let without = UnixListener::bind_addr(&address).unwrap();
     let key = i32::from_str_radix(&blake3::hash(name.as_bytes()).to_hex()[..7], 16).unwrap();
-    let project = std::fs::read_dir(world.store.join("projects")).unwrap().flatten().next().unwrap();
+    let staging = world.project_dir().join("staging/new");
     let files: Vec<(&str, &str, PathBuf, PathBuf)> = vec![
         ("the home directory", "T_HOME", world.home.join("new"), world.home.join("new")),
         ("a declared cache", "T_CACHE", top.join("cache/new"), top.join("cache/new")),
@@ -76,12 +77,7 @@ fn outcomes(options: &str) -> BTreeMap<String, &'static str> {
         ("`/etc`, as root", "T_ETC", Path::new("/etc").join(&name), Path::new("/etc").join(&name)),
         ("another project", "T_OTHER", top.join("other/new"), top.join("other/new")),
         ("the store", "T_STORE", world.store.join("new"), world.store.join("new")),
-        (
-            "another session's staging",
-            "T_STAGING",
-            project.path().join("staging/new"),
-            project.path().join("staging/new"),
-        ),
+        ("another session's staging", "T_STAGING", staging.clone(), staging),
         ("`$XDG_RUNTIME_DIR`", "T_RUN", top.join("run/new"), top.join("run/new")),
         ("a bind", "T_BIND", top.join("at/new"), top.join("bound/new")),
         ("a bind with `:ro`", "T_BIND_RO", top.join("at-ro/new"), top.join("shown/new")),
@@ -95,7 +91,7 @@ fn outcomes(options: &str) -> BTreeMap<String, &'static str> {
     }
     command
         .env("XDG_RUNTIME_DIR", top.join("run"))
-        .env("T_SOCKET", top.join("socket"))
+        .env("T_SOCKET", top.join("at/socket"))
         .env("T_ABSTRACT", &name);
     command.env("T_PORT", tcp.local_addr().unwrap().port().to_string()).env("T_KEY", key.to_string());
     let printed = Ran(command.args(["--", "python3", "-c", SCRIPT]).output().unwrap()).ok();

@@ -39,8 +39,7 @@ fn what_was_made_for_a_snapshot_is_used_again_and_goes_with_it() {
     needs_sessions!();
     let world = two_snapshots();
     let bases = || {
-        let projects = std::fs::read_dir(world.store.join("projects")).unwrap().flatten();
-        let bases = projects.flat_map(|project| std::fs::read_dir(project.path().join("base"))).flatten();
+        let bases = std::fs::read_dir(world.project_dir().join("base")).unwrap();
         bases.flatten().filter(|entry| entry.path().is_dir()).count()
     };
     assert_eq!(bases(), 1);

@@ -10,6 +10,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// What a command in a world gets of the environment of whoever runs the tests, beside the
+/// variables of cargo and rustup.
+const KEPT: [&str; 10] =
+    ["PATH", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LC_ALL", "VRIFT_SLOW", "SSL_CERT_FILE"];
+
 /// One test's world.
 pub struct World {
     dir: tempfile::TempDir,
@@ -58,19 +63,33 @@ impl World {
         self.command(env!("CARGO_BIN_EXE_vrift"))
     }
 
-    /// Another program with the same surroundings.
+    /// Another program with the same surroundings: of the environment of whoever runs the
+    /// tests only what finds programs, for a host of CI sets much that commands heed.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
+        let kept = |name: &str| KEPT.contains(&name) || name.starts_with("CARGO") || name.starts_with("RUST");
+        for (name, _) in std::env::vars_os() {
+            if !name.to_str().is_some_and(kept) {
+                command.env_remove(name);
+            }
+        }
         command
             .current_dir(&self.project)
             .env("HOME", &self.home)
             .env("VRIFT_STORE", &self.store)
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env_remove("XDG_DATA_HOME")
-            .env_remove("VRIFT_WORKSPACE")
             .stdin(Stdio::null());
         command
+    }
+
+    /// The directory of the only project that the store has.
+    pub fn project_dir(&self) -> PathBuf {
+        let found = std::fs::read_dir(self.store.join("projects")).unwrap().flatten();
+        let mut dirs = found.map(|entry| entry.path()).filter(|path| path.is_dir());
+        let only = dirs.next().expect("a project in the store");
+        assert_eq!(dirs.next(), None);
+        only
     }
 
     /// The same with nothing else of this process's environment but PATH.

@@ -181,8 +181,8 @@ impl Surroundings<'_> {
         })
     }
 
-    /// A directory of the session's own, in which the project, the store's cover and binds
-    /// are where they were.
+    /// A directory of the session's own, in which the project, the store's cover, binds and
+    /// declared caches are where they were.
     fn fresh(&self, path: &Path, options: &std::ffi::CStr) -> Result<Fresh> {
         if self.place.root == path {
             return Err(Error::failure(format!("the project is {} itself", quoted(path.as_os_str())))
@@ -191,6 +191,9 @@ impl Surroundings<'_> {
         let targets = self.shape.binds.iter().map(|bind| real(Path::new(&bind.target)));
         let mut carried: Vec<PathBuf> = targets.collect::<Result<_>>()?;
         carried.extend([self.place.root.clone(), self.place.store.root().to_path_buf()]);
+        if !self.shape.caches.is_empty() {
+            carried.extend(caches::resolved(&caches::directories(&self.shape.caches)?, &self.home()?)?);
+        }
         carried.retain(|inner| inner.starts_with(path) && inner != path);
         carried.sort_unstable();
         carried.dedup();
