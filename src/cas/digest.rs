@@ -46,6 +46,18 @@ impl Digest {
         format!("{}/{}", &text[..SHARD_CHARS], &text[SHARD_CHARS..NAME_CHARS])
     }
 
+    /// From [`Digest::hex`]; `None`: it is something else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0u8; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     pub fn hex(&self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -20,12 +20,14 @@
 
 pub mod copy;
 pub mod digest;
+pub mod finding;
 pub mod format;
 pub mod publish;
 pub mod receive;
 pub mod sparse;
 pub mod store;
 pub mod sweep;
+pub mod verify;
 
 pub use digest::Digest;
 pub use store::Store;

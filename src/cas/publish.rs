@@ -209,7 +209,7 @@ fn read_small(fd: BorrowedFd<'_>, size: u64) -> Result<Vec<u8>, Errno> {
 }
 
 /// Hashes a file that nobody writes to: one of ours.
-pub(super) fn hash(fd: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<Digest, Errno> {
+pub fn hash(fd: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<Digest, Errno> {
     if sparse {
         return sparse::digest(fd, size);
     }

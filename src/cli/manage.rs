@@ -112,3 +112,17 @@ pub struct Gc {
     #[command(flatten)]
     pub json: Json,
 }
+
+/// Look whether everything in the store is there and sound.
+///
+/// Objects, trees, manifests, lower trees, layers, sessions and locks, of all projects. What is
+/// wrong is told in one line each, on standard output, with what to do; the exit status is 1 then.
+/// Runs and gc may go on beside it.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Hash every content, too; without it sizes and modes are looked at.
+    #[arg(long)]
+    pub deep: bool,
+    #[command(flatten)]
+    pub json: Json,
+}

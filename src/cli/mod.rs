@@ -100,6 +100,7 @@ pub enum Verb {
     Stop(Stop),
     Recover(Recover),
     Gc(Gc),
+    Verify(Verify),
     Project(Project),
     Config(Config),
     Allow(Allow),

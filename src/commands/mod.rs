@@ -39,6 +39,7 @@ pub mod status;
 pub mod stop;
 pub mod sync;
 pub mod try_out;
+pub mod verify;
 pub mod workspace;
 
 use std::os::unix::ffi::OsStrExt;
@@ -106,6 +107,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
         Some(Verb::Gc(args)) => gc::run(&cli.global, &args, printer),
+        Some(Verb::Verify(args)) => verify::run(&cli.global, &args, printer),
         Some(Verb::Project(args)) => project::run(&cli.global, args, printer),
         Some(Verb::Config(args)) => config::run(&cli.global, args, printer),
         Some(Verb::Allow(args)) => allow::run(&cli.global, args, printer),

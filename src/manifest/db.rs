@@ -154,6 +154,15 @@ impl Manifest {
         Ok(value)
     }
 
+    /// Runs `work` on the state of one moment, whatever others commit meanwhile.
+    pub fn reading<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let _transaction = self.doing(
+            "begin a transaction in",
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred),
+        )?;
+        work(self)
+    }
+
     /// Runs `work` in a transaction and takes back all that it wrote.
     pub fn rehearse<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
         let _transaction = self.doing(

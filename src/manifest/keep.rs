@@ -18,7 +18,7 @@ pub const ALWAYS: usize = 2;
 /// Where digests of trees and roots stand that nothing else need name. Old heads are not
 /// among them. `meta` rows are those of checkpoints (session/checkpoint.rs) and of an open
 /// apply (session/apply).
-const NAMED: &[&str] = &[
+pub(super) const NAMED: &[&str] = &[
     "SELECT head FROM workspace WHERE head IS NOT NULL",
     "SELECT host_base FROM workspace WHERE host_base IS NOT NULL",
     "SELECT forked FROM workspace WHERE forked IS NOT NULL",

@@ -26,6 +26,7 @@
 //! | [`merge`], `three_way`, [`lines`] | three roots give one, and conflicts; text by lines |
 //! | [`walk`] | a root's entries by path |
 //! | [`reach`], [`keep`] | everything that roots are made of; what keeps a root |
+//! | [`verify`] | whether all of it is there and sound |
 //! | [`git`], `merge_git` | what a repository's state is; repositories are merged as units |
 //! | [`group`] | the numbers that tie the names of a hard-linked file |
 //! | [`db`], [`schema`] | the database that keeps it all |
@@ -65,6 +66,7 @@ pub mod stack;
 pub mod stamp;
 pub mod store;
 mod three_way;
+pub mod verify;
 pub mod walk;
 pub mod workspace;
 

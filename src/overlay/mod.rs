@@ -15,6 +15,7 @@ pub mod mount;
 pub mod probe;
 pub mod projection;
 pub mod upper;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;

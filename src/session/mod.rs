@@ -42,4 +42,5 @@ pub mod staging;
 pub mod sync;
 pub mod take_in;
 pub mod trial;
+pub mod verify;
 pub mod workspaces;

@@ -296,7 +296,7 @@ pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
     read_name(&path)
 }
 
-fn is_session_name(name: &str) -> bool {
+pub(super) fn is_session_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 

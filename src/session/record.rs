@@ -83,16 +83,8 @@ impl Record {
 
     /// The root the session started from.
     pub fn start_root(&self) -> Result<Digest> {
-        let digits = || Error::corrupt(format!("session `{}` has no readable root", self.session));
-        let mut bytes = [0u8; 32];
-        if self.root.len() != 64 || !self.root.is_ascii() {
-            return Err(digits());
-        }
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let pair = &self.root[index * 2..index * 2 + 2];
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| digits())?;
-        }
-        Ok(Digest::from_bytes(bytes))
+        Digest::from_hex(&self.root)
+            .ok_or_else(|| Error::corrupt(format!("session `{}` has no readable root", self.session)))
     }
 }
 

@@ -16,7 +16,7 @@ use super::host::Id;
 use crate::error::{Context, Error, Result};
 use crate::manifest::node::{Meta, Time};
 
-const NAME: &str = "apply.json";
+pub const NAME: &str = "apply.json";
 const VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

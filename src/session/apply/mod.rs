@@ -14,7 +14,7 @@
 //! by `overlay::projection::Copy`.
 
 mod host;
-mod journal;
+pub mod journal;
 mod plan;
 pub mod risk;
 mod select;

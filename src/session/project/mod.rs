@@ -113,6 +113,17 @@ impl Project {
         }
     }
 
+    /// A project by its directory's name in the store, as its manifest has it, whether the
+    /// directory on the host is still there or not. `None`: nothing is recorded of it.
+    pub fn of_store(store: Store, id: &str) -> Result<Option<Self>> {
+        let dir = store.projects_path().join(id);
+        let manifest = Manifest::open_in(&store, &dir)?;
+        let Some(root) = identity::path_of(&manifest)? else { return Ok(None) };
+        let identity = identity::of(&root).unwrap_or_default();
+        let place = Place { root, dir, store, config: Arc::default(), identity };
+        Ok(Some(Self { place, manifest, registered_now: false }))
+    }
+
     fn open(store: Store, root: PathBuf, register: bool) -> Result<Self> {
         let dir = store.projects_path().join(project_id(&root));
         if register {
@@ -257,7 +268,7 @@ impl Place {
 }
 
 /// A project's directory in the store has lower trees.
-fn was_used(dir: &Path) -> Result<bool> {
+pub fn was_used(dir: &Path) -> Result<bool> {
     match std::fs::read_dir(dir.join("base")) {
         Ok(mut entries) => Ok(entries.next().is_some()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -223,7 +223,7 @@ fn changes(manifest: &Manifest, from: &Digest, to: &Digest) -> Result<(Vec<Chang
 
 /// The root that a lower shows, on its directory. A copy or a backup that lost the
 /// xattrs of the stubs, which then read as zeros, has lost this one too (rule 20).
-const MARK: &std::ffi::CStr = c"user.vrift.root";
+pub const MARK: &std::ffi::CStr = c"user.vrift.root";
 
 fn mark(dest: &Path, root: &Digest) -> Result<()> {
     xattr::set(Dir::open(dest)?, MARK, root.hex().as_bytes()).context("mark", dest)

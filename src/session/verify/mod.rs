@@ -1,0 +1,166 @@
+//! Looking at a whole store: objects, manifests, trees, lower trees, layers, sessions, locks.
+//!
+//! Everything is looked at and all that is wrong is told, in one pass that holds no lock of
+//! the store: runs and collections go on beside it. What was found is looked for once
+//! more while nobody may sweep (rule 15), and only what is found again counts: the
+//! first look may have been at something that was just being made, or taken away.
+//!
+//! | looked at | by |
+//! |---|---|
+//! | the manifest's file, its rows, every tree body | `manifest/verify` |
+//! | objects | `cas/verify.rs` |
+//! | lower trees and layers against their roots | `lowers.rs`, `overlay/verify.rs` |
+//! | sessions, locks, strays | `places.rs` |
+
+mod lowers;
+mod places;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use self::lowers::Looked;
+use super::project::Project;
+use crate::cas::finding::{Finding, Subject, What};
+use crate::cas::verify::Wanted;
+use crate::cas::{Digest, Store};
+use crate::error::{Error, Result, plain};
+use crate::manifest::verify::{BROKEN, Forest};
+use crate::manifest::{Manifest, db};
+use crate::os::userns::as_root_of_own_files;
+use crate::progress::Meter;
+
+/// What was looked at, and what was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub found: Vec<Finding>,
+    /// What is in order, and may want attention.
+    pub notes: Vec<String>,
+    /// Objects that some state needs.
+    pub objects: usize,
+    pub trees: usize,
+    /// Lower trees and layers.
+    pub lowers: usize,
+    pub projects: usize,
+}
+
+/// Looks at everything. `deep`: every content is hashed, too.
+pub fn verify(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
+    let mut report = pass(store, deep, meter)?;
+    if !report.found.is_empty() {
+        let _nobody_sweeps = store.publishing()?;
+        let again = pass(store, false, &Meter::default())?;
+        let is_there = |finding: &Finding| store.root().join(&finding.place).symlink_metadata().is_ok();
+        report.found.retain(|finding| {
+            let hashed =
+                deep && is_hashed(finding) && (finding.what != What::ObjectDigest || is_there(finding));
+            hashed || again.found.iter().any(|other| other.is_again(finding))
+        });
+    }
+    tell_who_needs(store, &mut report);
+    Ok(report)
+}
+
+/// Only a deep look finds it.
+fn is_hashed(finding: &Finding) -> bool {
+    finding.what == What::ObjectDigest || finding.detail.contains("another digest")
+}
+
+fn pass(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
+    let mut report = Report { found: places::look_at_store(store.root())?, ..Report::default() };
+    let mut wanted = Wanted::new();
+    for dir in places::projects(store.root())? {
+        let id = dir.file_name().map(plain).unwrap_or_default();
+        let from = report.found.len();
+        match project(store, &dir, &id, deep, &mut wanted, &mut report) {
+            Ok(()) => {}
+            Err(error) => {
+                let finding =
+                    Finding::new(What::ManifestBroken, Subject::Manifest, db::NAME, error.to_string());
+                report.found.push(finding.with_remedy(error.hint().unwrap_or(BROKEN)));
+            }
+        }
+        for finding in &mut report.found[from..] {
+            finding.project.clone_from(&id);
+            if !finding.place.starts_with("projects/") {
+                finding.place = format!("projects/{id}/{}", finding.place);
+            }
+        }
+    }
+    report.objects = wanted.len();
+    report.found.extend(store.verify_objects(&wanted, deep, meter)?);
+    Ok(report)
+}
+
+fn project(
+    store: &Store,
+    dir: &Path,
+    id: &str,
+    deep: bool,
+    wanted: &mut Wanted,
+    report: &mut Report,
+) -> Result<()> {
+    if !places::is_project(dir) {
+        return Ok(()); // being registered, or that was cut short
+    }
+    report.projects += 1;
+    // what an open would make anew
+    if dir.join(db::NAME).metadata().map_or(0, |file| file.len()) == 0 {
+        return Err(Error::corrupt("the manifest is gone or empty, and the project was used before"));
+    }
+    let manifest = Manifest::open_in(store, dir)?;
+    report.found.extend(manifest.verify_file()?);
+    let forest = Forest::read(&manifest)?;
+    report.trees += forest.len();
+    forest.wanted(wanted);
+    report.found.extend(forest.found);
+    drop(manifest); // a child opens its own
+    let again = Store::open_to_read(store.root())?;
+    let looked = as_root_of_own_files("look at lower trees", || {
+        let mut looked = Looked::default();
+        if let Some(project) = again.map(|store| Project::of_store(store, id)).transpose()?.flatten() {
+            looked = lowers::look(&project, deep)?;
+            places::look(&project, &mut looked)?;
+        }
+        Ok(looked)
+    })?;
+    report.found.extend(looked.found);
+    report.notes.extend(looked.notes);
+    report.lowers += looked.trees;
+    Ok(())
+}
+
+/// Adds to each object and tree which states and paths need it.
+fn tell_who_needs(store: &Store, report: &mut Report) {
+    let lost: HashSet<String> = report
+        .found
+        .iter()
+        .filter(|finding| is_of_content(finding.what))
+        .filter_map(|finding| match &finding.subject {
+            Subject::Object(digest) | Subject::Tree(digest) => Some(digest.clone()),
+            _ => None,
+        })
+        .collect();
+    if lost.is_empty() {
+        return;
+    }
+    let digests: HashSet<Digest> = lost.iter().filter_map(|hex| Digest::from_hex(hex)).collect();
+    for dir in places::projects(store.root()).unwrap_or_default() {
+        let Ok(manifest) = Manifest::open_in(store, &dir) else { continue };
+        let Ok(forest) = Forest::read(&manifest) else { continue };
+        for hit in forest.hits(&manifest, &digests) {
+            let hex = hit.lost.hex();
+            let path = plain(std::os::unix::ffi::OsStrExt::from_bytes(hit.path.as_slice()));
+            for finding in &mut report.found {
+                let is_it = matches!(&finding.subject, Subject::Object(it) | Subject::Tree(it) if *it == hex);
+                if is_it {
+                    finding.needed_by.push((hit.label.clone(), path.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn is_of_content(what: What) -> bool {
+    use What::{ObjectDigest, ObjectMissing, ObjectSize, TreeBroken, TreeDigest, TreeMissing};
+    matches!(what, ObjectMissing | ObjectSize | ObjectDigest | TreeMissing | TreeDigest | TreeBroken)
+}
