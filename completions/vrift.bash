@@ -103,6 +103,9 @@ _vrift() {
             vrift,undo)
                 cmd="vrift__subcmd__undo"
                 ;;
+            vrift,verify)
+                cmd="vrift__subcmd__verify"
+                ;;
             vrift,workspace)
                 cmd="vrift__subcmd__workspace"
                 ;;
@@ -152,7 +155,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover gc project config allow doctor completions man answer checkpoint"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover gc verify project config allow doctor completions man answer checkpoint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1658,6 +1661,36 @@ _vrift() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__verify)
+            opts="-C -q -v -h --deep --json --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 -C)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

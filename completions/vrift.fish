@@ -56,6 +56,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: li
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "gc" -d 'Remove from the store what nothing needs any more'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "verify" -d 'Look whether everything in the store is there and sound'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "project" -d 'List, forget or move the projects of the store'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "config" -d 'Show every value that is set, and where'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "allow" -d 'Let the project\'s vrift.toml, as it is now, reach beyond the project'
@@ -513,6 +514,17 @@ complete -c vrift -n "__fish_vrift_using_subcommand gc" -l json -d 'Print JSON o
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -l deep -d 'Hash every content, too; without it sizes and modes are looked at'
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand project; and not __fish_seen_subcommand_from list forget move" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
