@@ -5,6 +5,7 @@ mod support;
 use std::process::Stdio;
 
 use support::World;
+use support::whole::assert_whole;
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap()
@@ -118,42 +119,285 @@ fn a_project_that_cannot_be_read_stops_it() {
     world.run(["gc", "--grace", "0"]).ok();
 }
 
-/// Runs, commits, deletes and collections side by side; then everything named is whole.
+/// A manifest that is gone or empty names nothing, and what it named is not known.
+#[test]
+fn a_lost_manifest_stops_it() {
+    needs_sessions!();
+    for lost in ["removed", "emptied"] {
+        let world = World::new();
+        world.write("a", "a");
+        world.sh("echo b > b").ok();
+        let manifest = world.project_dir().join("manifest.db");
+        for ending in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{ending}", manifest.display()));
+        }
+        match lost {
+            "removed" => std::fs::remove_file(&manifest).unwrap(),
+            _ => std::fs::write(&manifest, "").unwrap(),
+        }
+        let before = world.objects();
+        for more in [&["--dry-run"][..], &[]] {
+            let error = world.run(["gc", "--grace", "0"].iter().chain(more)).fails(1);
+            assert!(error.contains("gone or empty"), "{lost}: {error}");
+        }
+        assert_eq!(world.objects(), before, "{lost}");
+    }
+}
+
+#[test]
+fn a_manifest_of_a_newer_vrift_stops_it() {
+    let world = World::new();
+    world.write("a", "a");
+    world.run(["sync"]).ok();
+    let manifest = rusqlite::Connection::open(world.project_dir().join("manifest.db")).unwrap();
+    manifest.pragma_update(None, "user_version", 99).unwrap();
+    let before = world.objects();
+    let error = world.run(["gc", "--grace", "0"]).fails(1);
+    assert!(error.contains("nothing is removed") && error.contains("newer"), "{error}");
+    assert_eq!(world.objects(), before);
+}
+
+#[test]
+fn what_a_project_has_set_wrongly_stops_nobody() {
+    let world = World::new();
+    world.write("a", "a");
+    world.run(["sync"]).ok();
+    world.write("vrift.toml", "[history]\nbytes = \"many\"");
+    world.edit("a", "b");
+    let other = world.path().join("other");
+    std::fs::create_dir_all(other.join(".git")).unwrap();
+    std::fs::write(other.join("f"), "f").unwrap();
+    let in_other = |args: &[&str]| {
+        let mut command = world.vrift();
+        support::Ran(command.current_dir(&other).args(args).output().unwrap()).ok()
+    };
+    in_other(&["sync"]);
+    let before = world.objects().len();
+    in_other(&["gc", "--grace", "0"]);
+    assert_eq!(world.objects().len(), before);
+}
+
+/// Lower trees, staging, forgotten projects, and what only they held: a dry run says it
+/// all, and then it goes.
+#[test]
+fn what_forks_and_killed_runs_left_goes_as_a_dry_run_says() {
+    needs_sessions!();
+    let world = World::new();
+    for n in 0..20 {
+        world.write(&format!("f{n}"), format!("{n}"));
+    }
+    world.sh("echo main > m").ok();
+    world.run(["fork", "one"]).ok();
+    world.run(["exec", "-w", "one", "--", "sh", "-c", "echo one > o; rm f1"]).ok();
+    world.run(["workspace", "delete", "one"]).ok();
+    let project = world.project_dir();
+    let manifest = rusqlite::Connection::open(project.join("manifest.db")).unwrap();
+    // deleted long ago, and what a sweep that was killed left of its stack
+    manifest.execute("UPDATE workspace SET deleted = 1 WHERE deleted IS NOT NULL", []).unwrap();
+    let base: i64 =
+        manifest.query_row("SELECT base FROM workspace WHERE name = 'main'", [], |row| row.get(0)).unwrap();
+    let root: Vec<u8> =
+        manifest.query_row("SELECT head FROM workspace WHERE name = 'main'", [], |row| row.get(0)).unwrap();
+    manifest
+        .execute("INSERT INTO layer(base, under, root) VALUES(?1, ?2, ?2)", rusqlite::params![base, root])
+        .unwrap();
+    let layer = manifest.last_insert_rowid();
+    std::fs::create_dir_all(project.join(format!("layers/{layer}/d"))).unwrap();
+    manifest.execute("INSERT INTO base(projection, root) VALUES('stub', ?1)", [&root]).unwrap();
+    let stray = manifest.last_insert_rowid();
+    std::fs::create_dir_all(project.join(format!("base/{stray}/d"))).unwrap();
+    drop(manifest);
+    // a run whose writes were not wanted, killed while they were removed
+    let mut child = world.vrift();
+    child.env("VRIFT_FAILPOINT", "take-in.committed").args(["exec", "--", "sh", "-c", "echo x > x"]);
+    assert!(!child.status().unwrap().success());
+    assert_eq!(world.staging().len(), 1);
+    let forgotten = world.store.join("projects/.forgotten-x-1/base");
+    std::fs::create_dir_all(forgotten).unwrap();
+
+    let dry = gc(&world, &["--dry-run"]);
+    assert_eq!(world.staging().len(), 1);
+    let swept = gc(&world, &[]);
+    for what in ["objects", "heads", "lowers", "staging", "projects"] {
+        assert_eq!(dry[what], swept[what], "{what}: {dry} {swept}");
+    }
+    assert_eq!((&swept["lowers"], &swept["staging"], &swept["projects"]), (&2.into(), &1.into(), &1.into()));
+    assert!(world.staging().is_empty());
+    assert!(
+        !project.join(format!("layers/{layer}")).exists() && !project.join(format!("base/{stray}")).exists()
+    );
+    assert!(!world.store.join("projects/.forgotten-x-1").exists());
+    assert_eq!(world.sh("cat m x f1").ok(), "main\nx\n1");
+    assert_eq!(gc(&world, &[])["lowers"], 0);
+}
+
+/// It leaves a line in `runs`, and the numbers of states go on.
+#[test]
+fn it_is_one_of_the_runs() {
+    needs_sessions!();
+    let world = World::new();
+    world.sh("echo a > a").ok();
+    gc(&world, &["--dry-run"]);
+    assert_eq!(json(&world.run(["runs", "--json"]).ok())["finished"].as_array().unwrap().len(), 1);
+    gc(&world, &[]);
+    let runs = json(&world.run(["runs", "--json"]).ok());
+    let last = &runs["finished"][0];
+    assert_eq!((&last["command"][1], &last["status"]), (&"gc".into(), &0.into()), "{runs}");
+    assert!(last["command"][2].as_str().unwrap().contains("objects removed"), "{runs}");
+    world.sh("echo b > a").ok();
+    world.run(["undo"]).ok();
+    assert_eq!(world.sh("cat a").ok(), "a\n");
+}
+
+/// What a store's count of bytes written says when a collection is due.
+fn owe(world: &World) {
+    std::fs::write(world.store.join("written"), format!("{} 0 1000", 3u64 << 30)).unwrap();
+}
+
+fn waits_for(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..1500 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{what} does not come");
+}
+
+#[test]
+fn it_runs_by_itself_when_much_was_written() {
+    needs_sessions!();
+    let world = World::new();
+    let run = |script: &str, auto: &str| {
+        let mut command = world.vrift();
+        command.env("VRIFT_GC_AUTO", auto).args(["-q", "exec", "--", "sh", "-c", script]);
+        let ran = support::Ran(command.output().unwrap());
+        assert_eq!((ran.code(), ran.stdout(), ran.stderr()), (0, String::new(), String::new()));
+    };
+    let collected = || world.run(["runs"]).ok().matches("vrift gc --auto").count();
+    run("echo one > a", "true");
+    owe(&world);
+    run("echo two > a", "false"); // switched off
+    run("true", "true"); // nothing was written
+    assert_eq!(collected(), 0);
+    // garbage that is old enough
+    let object = world.store.join("objects/zz/zzzzzzzzzzzzzzzzzzzz");
+    std::fs::create_dir_all(object.parent().unwrap()).unwrap();
+    std::fs::write(&object, "garbage").unwrap();
+    run("echo three > a", "true");
+    waits_for("a line in `runs`", || collected() == 1);
+    assert!(object.exists(), "it is young");
+    let written = std::fs::read_to_string(world.store.join("written")).unwrap();
+    assert_eq!(written.split_whitespace().next(), Some("0"), "{written}");
+    run("echo four > a", "true"); // not due any more
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(collected(), 1);
+    // one that comes when it is not due, or another is at work, does nothing and says nothing
+    let auto = world.run(["gc", "--auto"]);
+    assert_eq!((auto.code(), auto.stderr()), (0, String::new()));
+    owe(&world);
+    let lock = std::fs::File::open(world.store.join("gc.lock")).unwrap();
+    lock.lock().unwrap();
+    let auto = world.run(["gc", "--auto"]);
+    assert_eq!((auto.code(), auto.stderr()), (0, String::new()));
+    assert_eq!(collected(), 1);
+}
+
+/// Who reads a run's output to its end does not wait for what collects in the background.
+#[test]
+fn nobody_waits_for_the_one_in_the_background() {
+    needs_sessions!();
+    let world = World::new();
+    world.sh("echo one > a").ok();
+    owe(&world);
+    // it waits for this lock, half a minute
+    let lock = std::fs::File::open(world.store.join("lock")).unwrap();
+    let mut command = world.vrift();
+    command.env("VRIFT_GC_AUTO", "true").args(["exec", "--", "sh", "-c", "echo two > a; rm -rf b"]);
+    lock.lock_shared().unwrap();
+    world.run(["fork", "f"]).ok();
+    let ran = support::Ran(command.output().unwrap()); // reads both pipes to their ends
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    drop(lock);
+    waits_for("its end", || world.run(["runs"]).ok().contains("gc --auto"));
+}
+
+/// Runs, commits, forks, deletes and collections side by side, in two projects with the same
+/// contents; then everything named is whole.
 #[test]
 fn it_takes_nothing_from_runs_that_go_on_beside_it() {
     needs_sessions!();
     let world = World::new();
     world.write("base", "base\n");
     world.run(["sync"]).ok();
-    let rounds = if std::env::var_os("VRIFT_SLOW").is_some() { 25 } else { 8 };
-    let done = std::sync::atomic::AtomicBool::new(false);
-    let (done, world) = (&done, &world);
-    std::thread::scope(|scope| {
+    let other = world.path().join("other");
+    std::fs::create_dir_all(other.join(".git")).unwrap();
+    let slow = std::env::var_os("VRIFT_SLOW").is_some();
+    let (rounds, time) = (if slow { usize::MAX } else { 8 }, std::time::Duration::from_secs(120));
+    let began = std::time::Instant::now();
+    let rounds = || (0..rounds).take_while(|_| began.elapsed() < time);
+    // the same contents come and go, so that what is being swept is stored again
+    let script =
+        |round: usize| format!("for i in 1 2 3 4 5; do echo $i-{} > f$i; done; rm -f g; cp f1 g", round % 3);
+    let working = std::sync::atomic::AtomicUsize::new(3);
+    let ended = |work: &dyn Fn()| {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        working.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    };
+    let (world, working, ended) = (&world, &working, &ended);
+    let last = std::thread::scope(|scope| {
         let sweeper = scope.spawn(move || {
             let mut times = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) || times == 0 {
+            while working.load(std::sync::atomic::Ordering::Relaxed) > 0 || times == 0 {
                 gc(world, &[]);
                 times += 1;
             }
             times
         });
-        for round in 0..rounds {
-            // the same contents come and go, so that what is being swept is stored again
-            let script =
-                format!("for i in 1 2 3 4 5; do echo $i-{} > f$i; done; rm -f g; cp f1 g", round % 3);
-            world.sh(&script).ok();
-            if round % 4 == 1 {
-                world.run(["commit", &format!("c{round}")]).ok();
-            }
-            if round % 4 == 3 {
-                world.run(["snapshot", "delete", &format!("c{}", round - 2)]).ok();
-            }
-        }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        scope.spawn(|| {
+            ended(&|| {
+                for round in rounds() {
+                    let name = format!("w{}", round % 2);
+                    world.run(["exec", "--fork", &name, "--", "sh", "-c", &script(round)]).ok();
+                    world.run(["merge", &name, "--into", &name, "--dry-run"]).fails(1);
+                    world.run(["exec", "-w", &name, "--", "sh", "-c", &script(round + 1)]).ok();
+                    world.run(["workspace", "delete", &name]).ok();
+                }
+            });
+        });
+        scope.spawn(|| {
+            ended(&|| {
+                for round in rounds() {
+                    std::fs::write(other.join("host"), format!("{}-{}\n", 1 + round % 5, round % 3)).unwrap();
+                    let mut command = world.vrift();
+                    command.current_dir(&other).args(["exec", "--", "sh", "-c", &script(round)]);
+                    support::Ran(command.output().unwrap()).ok();
+                }
+            });
+        });
+        let last = scope.spawn(|| {
+            let last = std::sync::atomic::AtomicUsize::new(0);
+            ended(&|| {
+                for round in rounds() {
+                    world.sh(&script(round)).ok();
+                    if round % 4 == 1 {
+                        world.run(["commit", &format!("c{round}")]).ok();
+                    }
+                    if round % 4 == 3 {
+                        world.run(["snapshot", "delete", &format!("c{}", round - 2)]).ok();
+                    }
+                    last.store(round % 3, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+            last.into_inner()
+        });
         assert!(sweeper.join().unwrap() > 0);
+        last.join().unwrap()
     });
+    assert_whole(&world.store);
     gc(world, &[]);
-    let last = (rounds - 1) % 3;
+    assert_whole(&world.store);
     assert_eq!(world.sh("cat f1 f5 g base").ok(), format!("1-{last}\n5-{last}\n1-{last}\nbase\n"));
     for snapshot in world.run(["snapshot", "list", "--json"]).ok().split("\"name\": \"").skip(1) {
         let name = snapshot.split('"').next().unwrap();

@@ -28,6 +28,7 @@ const UNSAFE: &[&str] = &[
     "ns/sys.rs",
     "ns/tests.rs",
     "os/early.rs",
+    "os/idle.rs",
     "os/passed.rs",
     "os/userns.rs",
     "psfs/preload/lib.rs",

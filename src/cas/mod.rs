@@ -4,6 +4,7 @@
 //! STORE/                0700
 //!   format.json         version and feature lists        format.rs
 //!   lock                shared to publish, exclusive to sweep one shard
+//!   written             bytes since the last collection   debt.rs
 //!   objects/xx/yyyy…    one content each, 0444           digest.rs
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! - Nothing is synced here: one syncfs at a durable point replaces an fsync per file.
 
 pub mod copy;
+pub mod debt;
 pub mod digest;
 pub mod finding;
 pub mod format;

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat, unlinkat};
@@ -32,6 +33,8 @@ pub struct Sweeping {
     _lock: Lock,
 }
 
+/// From so many bytes on an object's blocks are given back later.
+const LARGE: u64 = 16 << 20;
 /// How long the lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -98,12 +101,17 @@ impl Store {
             .with_hint("what was found is still there; run vrift gc again later"))
     }
 
-    /// Removes an object; not there is fine.
-    pub fn remove_object(&self, _token: &Sweeping, name: &Name) -> Result<()> {
-        let (shard, rest) = name.split_at(SHARD_CHARS);
+    /// Removes an object; not there is fine. Of a large one a descriptor is left: giving its
+    /// blocks back takes a while, and is done when that is closed.
+    pub fn remove_object(&self, _token: &Sweeping, object: &Garbage) -> Result<Option<OwnedFd>> {
+        let (shard, rest) = object.name.split_at(SHARD_CHARS);
         let path = [shard, b"/", rest].concat();
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let large = (object.bytes > LARGE)
+            .then(|| rustix::fs::openat(self.objects(), path.as_slice(), flags, Mode::empty()).ok())
+            .flatten();
         match unlinkat(self.objects(), path.as_slice(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Ok(()) | Err(Errno::NOENT) => Ok(large),
             Err(errno) => {
                 let shown = self.objects_path().join(String::from_utf8_lossy(&path).as_ref());
                 Err(errno).context("remove object", shown)
@@ -148,8 +156,9 @@ mod tests {
         assert!(found(3600).is_empty());
         assert_eq!(found(0), [gone.object_name()]);
         let sweeping = store.sweeping().unwrap();
-        store.remove_object(&sweeping, &gone.object_name()).unwrap();
-        store.remove_object(&sweeping, &gone.object_name()).unwrap();
+        let large = Garbage { name: gone.object_name(), bytes: LARGE + 1 };
+        assert!(store.remove_object(&sweeping, &large).unwrap().is_some());
+        assert!(store.remove_object(&sweeping, &large).unwrap().is_none());
         assert!(store.open_object(&gone).is_err() && store.open_object(&kept).is_ok());
     }
 }

@@ -101,6 +101,11 @@ pub struct Allow {}
 /// started from, and old states for 14 days or 50 changes, whichever is more, as long as they
 /// alone hold no more than `history.bytes` (else as much as is in use, at least 2 GiB); beyond
 /// it the oldest go first. What was stored in the last hour is left alone.
+///
+/// It also runs by itself, at idle priority, after a run's end, when as much was written since the last
+/// time as a fifth of what is in use (at least 64 MiB, at most 2 GiB), or a snapshot, workspace or project was
+/// deleted; at most once an hour. `[gc] auto = false` in the user's configuration, or VRIFT_GC_AUTO=false, switches that
+/// off. Each time leaves a line in `vrift runs`.
 #[derive(Debug, Args)]
 pub struct Gc {
     /// Say what would be removed, and remove nothing.
@@ -109,6 +114,9 @@ pub struct Gc {
     /// Leave alone what was stored in the last so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub grace: u64,
+    /// Started by itself: at idle priority, silent, and only if it is due.
+    #[arg(long, hide = true, conflicts_with = "dry_run")]
+    pub auto: bool,
     #[command(flatten)]
     pub json: Json,
 }

@@ -24,7 +24,7 @@ use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::{Alone, now_ms};
 use crate::session::take_in::Taken;
-use crate::session::{environment, git, plan, stack, sync, workspaces};
+use crate::session::{environment, gc, git, plan, stack, sync, workspaces};
 
 /// What is run.
 pub struct Job {
@@ -178,6 +178,9 @@ fn attempt(
     run.status = ran?.status();
     let head = departure.taken.as_ref().and_then(|taken| taken.number);
     record_run(&departure.project, &run, head)?;
+    if departure.taken.as_ref().is_some_and(|taken| taken.changed) {
+        let _ = gc::start_if_due(&departure.project); // the next one may
+    }
     if wanted.apply && succeeded {
         apply_own(&departure, &run.workspace, printer, events)?;
     }

@@ -20,6 +20,7 @@ pub fn run(global: &Global, args: Snapshot, printer: &Printer) -> Result<Status>
     project.manifest.transaction(|manifest| {
         names.iter().try_for_each(|name| manifest.delete_snapshot(&manifest.known_snapshot(name)?))
     })?;
+    project.store.let_go();
     printer.say(&format!("{} deleted", counted(names.len(), "snapshot")));
     Ok(0)
 }

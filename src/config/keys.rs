@@ -30,6 +30,7 @@ pub enum Value {
 pub const STORE: &str = "store";
 pub const HISTORY_BYTES: &str = "history.bytes";
 pub const CHECKPOINT: &str = "history.checkpoint";
+pub const GC_AUTO: &str = "gc.auto";
 pub const MTIME: &str = "sync.mtime";
 pub const BIND: &str = "paths.bind";
 pub const CONFINE: &str = "run.confine";
@@ -70,6 +71,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         in_project: true,
         about: "how often a live session is taken in, as in \"10 min\", or \"off\"",
+    },
+    Key {
+        name: GC_AUTO,
+        kind: Kind::Flag,
+        in_project: false,
+        about: "what nothing needs is removed in the background when there may be much of it (it is unless this is false)",
     },
     list("paths.follow", "the host's edits come in"),
     list("paths.own", "taken from the host once, then the workspace's own"),

@@ -125,6 +125,16 @@ impl Config {
         })
     }
 
+    /// What a flag is set to, in the strongest place.
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.settings.iter().rfind(|setting| setting.key.name == key).and_then(|setting| {
+            match setting.value {
+                Value::Flag(flag) => Some(flag),
+                _ => None,
+            }
+        })
+    }
+
     /// Works out what the settings that count come to.
     fn settle(&mut self) -> Result<()> {
         let counted = self.counted();

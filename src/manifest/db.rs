@@ -216,9 +216,12 @@ impl Manifest {
         if size < if has_time { LARGE_LOG } else { HUGE_LOG } {
             return Ok(());
         }
-        // TRUNCATE keeps the next first reader from reading old frames; busy readers make it a no-op.
+        // PASSIVE writes back beside others, who would wait for TRUNCATE; that has nothing left to write then, and
+        // keeps the next first reader from reading old frames. Busy readers make it a no-op.
         let _ = self.connection.busy_timeout(Duration::ZERO);
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let write_back =
+            |how: &str| self.connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()));
+        let done = write_back("PASSIVE").and_then(|()| write_back("TRUNCATE"));
         let _ = self.connection.busy_timeout(Duration::from_secs(30));
         match done {
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(()),

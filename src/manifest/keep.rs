@@ -114,14 +114,12 @@ impl Manifest {
         self.doing("read trees from", rows)
     }
 
-    /// Removes tree bodies, in one transaction. Nobody may be publishing.
+    /// Removes tree bodies. Inside a transaction; nobody may be publishing.
     pub fn drop_trees(&self, digests: &[Digest]) -> Result<()> {
-        self.transaction(|manifest| {
-            let delete = manifest.connection().prepare_cached("DELETE FROM tree WHERE digest = ?1");
-            let mut delete = manifest.doing("prepare", delete)?;
-            digests.iter().try_for_each(|digest| {
-                manifest.doing("remove a tree from", delete.execute([digest.as_bytes()])).map(drop)
-            })
+        let delete = self.connection().prepare_cached("DELETE FROM tree WHERE digest = ?1");
+        let mut delete = self.doing("prepare", delete)?;
+        digests.iter().try_for_each(|digest| {
+            self.doing("remove a tree from", delete.execute([digest.as_bytes()])).map(drop)
         })
     }
 }

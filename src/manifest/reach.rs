@@ -19,17 +19,13 @@ pub enum Part<'a> {
 }
 
 /// A walk over roots that remembers what it has shown.
-pub struct Reach<'a> {
-    trees: &'a dyn Trees,
+#[derive(Default)]
+pub struct Reach {
     seen_trees: HashSet<Digest>,
     seen_files: HashSet<Digest>,
 }
 
-impl<'a> Reach<'a> {
-    pub fn new(trees: &'a dyn Trees) -> Self {
-        Self { trees, seen_trees: HashSet::new(), seen_files: HashSet::new() }
-    }
-
+impl Reach {
     /// Whether a body has been shown.
     pub fn has_shown(&self, tree: &Digest) -> bool {
         self.seen_trees.contains(tree)
@@ -37,13 +33,18 @@ impl<'a> Reach<'a> {
 
     /// Shows what a root (or a tree) needs and no earlier call has shown. `Corrupt` when a
     /// body is missing or broken.
-    pub fn walk(&mut self, root: &Digest, show: &mut dyn FnMut(Part<'_>) -> Result<()>) -> Result<()> {
+    pub fn walk(
+        &mut self,
+        trees: &dyn Trees,
+        root: &Digest,
+        show: &mut dyn FnMut(Part<'_>) -> Result<()>,
+    ) -> Result<()> {
         let mut ahead = vec![*root];
         while let Some(digest) = ahead.pop() {
             if !self.seen_trees.insert(digest) {
                 continue;
             }
-            let bytes = self.trees.get(&digest)?;
+            let bytes = trees.get(&digest)?;
             let body = decode(&bytes)?;
             show(Part::Tree(&digest, &bytes))?;
             match body {
@@ -85,7 +86,7 @@ mod tests {
         let trees = Counting::default();
         let one = build(&trees, &model(&[("a/x", file("", 1)), ("b/x", file("", 1)), ("e", file("", 0))]));
         let two = build(&trees, &model(&[("a/x", file("", 1)), ("c", file("", 2))]));
-        let mut reach = Reach::new(&trees);
+        let mut reach = Reach::default();
         let mut count = |root| {
             let (mut bodies, mut files) = (0, 0);
             let mut show = |part: Part<'_>| {
@@ -98,7 +99,7 @@ mod tests {
                 }
                 Ok(())
             };
-            reach.walk(&root, &mut show).unwrap();
+            reach.walk(&trees, &root, &mut show).unwrap();
             (bodies, files)
         };
         // the record, the top, and the directory that a and b both are; one file but the empty one
@@ -118,7 +119,7 @@ mod tests {
             files += usize::from(matches!(part, Part::File(_)));
             Ok(())
         };
-        Reach::new(&trees).walk(&tree, &mut show).unwrap();
+        Reach::default().walk(&trees, &tree, &mut show).unwrap();
         assert_eq!(files, 5_000);
     }
 
@@ -126,7 +127,7 @@ mod tests {
     fn a_missing_body_is_named() {
         let missing = Digest::of(b"gone");
         let trees = Counting::default();
-        let error = Reach::new(&trees).walk(&missing, &mut |_| Ok(())).unwrap_err();
+        let error = Reach::default().walk(&trees, &missing, &mut |_| Ok(())).unwrap_err();
         assert!(error.to_string().contains(&missing.hex()));
     }
 }

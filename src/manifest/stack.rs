@@ -142,6 +142,13 @@ impl Manifest {
         id.map_or(Ok(None), |id| self.base(id))
     }
 
+    /// How many bases and layers there are.
+    pub fn count_lowers(&self) -> Result<u64> {
+        let query = "SELECT (SELECT count(*) FROM base) + (SELECT count(*) FROM layer)";
+        let count = self.connection().query_row(query, [], |row| row.get::<_, i64>(0));
+        self.doing("read", count).map(i64::unsigned_abs)
+    }
+
     /// Whether another layer lies on this one.
     pub fn has_layer_over(&self, id: i64) -> Result<bool> {
         let over = self.connection().query_row(

@@ -48,6 +48,7 @@
 mod capability;
 mod command;
 mod desk;
+mod detached;
 mod enclose;
 mod exec;
 mod filter;
@@ -76,6 +77,7 @@ mod wire;
 
 pub use command::Command;
 pub use desk::{Desk, is_own_user};
+pub use detached::start_detached;
 pub use exec::replace_this_process;
 pub use join::run_bare;
 pub use link::{Left, Link, Run, connect, runs, stop};

@@ -7,6 +7,7 @@ pub mod dir;
 pub mod early;
 pub mod failpoint;
 pub mod filesystem;
+pub mod idle;
 pub mod link;
 pub mod lock;
 pub mod mkdir;

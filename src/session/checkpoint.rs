@@ -239,6 +239,7 @@ fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken
         return Ok(None);
     }
     known.write(staging)?;
+    project.store.add_debt(taken.new_bytes);
     Ok(Some(taken))
 }
 

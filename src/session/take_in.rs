@@ -191,6 +191,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
         published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
     }
     drop(token);
+    project.store.add_debt(taken.new_bytes);
     match pending {
         Some(row) => put_away(project, record.workspace, &row, is_plain)?,
         None => remove::remove_tree(staging)?,

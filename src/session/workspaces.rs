@@ -104,6 +104,9 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
     }
     staging::remove_spare(&project, workspace.id)?;
     drop(lock);
+    if !workspace.is_throw_away() {
+        project.store.let_go();
+    }
     swept(project)
 }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod differential;
+pub mod whole;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -77,6 +78,7 @@ impl World {
             .current_dir(&self.project)
             .env("HOME", &self.home)
             .env("VRIFT_STORE", &self.store)
+            .env("VRIFT_GC_AUTO", "false") // what is counted must not go by itself
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .stdin(Stdio::null());

@@ -35,7 +35,7 @@ pub fn create(
     begin(&mut out).context("write", path)?;
     let mut size = Size::default();
     let mut contents = Vec::new();
-    Reach::new(&project.manifest).walk(root, &mut |part| {
+    Reach::default().walk(&project.manifest, root, &mut |part| {
         match part {
             Part::Tree(_, body) => put_body(&mut out, body).context("write", path)?,
             Part::File(content) => contents.push(*content),

@@ -72,7 +72,7 @@ fn receive(
 /// Every body and content that the root needs is there.
 fn whole(project: &Project, token: &Publishing, root: &Digest) -> Result<()> {
     read_root(&project.manifest, root)?;
-    Reach::new(&project.manifest).walk(root, &mut |part| match part {
+    Reach::default().walk(&project.manifest, root, &mut |part| match part {
         Part::Tree(..) => Ok(()),
         Part::File(content) if project.store.has(token, &content.digest, content.size)? => Ok(()),
         Part::File(content) => Err(Error::corrupt(format!("content {} is missing", content.digest))),

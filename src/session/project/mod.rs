@@ -205,11 +205,24 @@ impl Project {
 }
 
 impl Place {
+    /// The state of the project at `root`, for who looks after that alone: the directory may
+    /// be gone.
+    pub fn of_state(store: &Store, dir: &Path, root: PathBuf) -> Result<Self> {
+        let identity = identity::of(&root).unwrap_or_default();
+        let place = Self {
+            root,
+            dir: dir.to_path_buf(),
+            store: Store::open(store.root())?.ok_or_else(|| gone(store.root()))?,
+            config: Arc::default(),
+            identity,
+        };
+        Ok(place)
+    }
+
     /// The same place with descriptors of its own, for a child process.
     pub fn again(&self) -> Result<Self> {
         let root = self.store.root();
-        let store = Store::open(root)?
-            .ok_or_else(|| Error::failure(format!("the store `{}` is gone", root.display())))?;
+        let store = Store::open(root)?.ok_or_else(|| gone(root))?;
         Ok(Self {
             root: self.root.clone(),
             dir: self.dir.clone(),
@@ -265,6 +278,10 @@ impl Place {
     pub fn session_lock(&self, workspace: i64) -> PathBuf {
         self.staging().join(format!("{workspace}.lock"))
     }
+}
+
+fn gone(store: &Path) -> Error {
+    Error::failure(format!("the store `{}` is gone", store.display()))
 }
 
 /// A project's directory in the store has lower trees.

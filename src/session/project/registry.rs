@@ -5,10 +5,11 @@
 //! by renaming its directory to the new path's id; the recorded path follows, and a move
 //! cut short in between is finished by the same command.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::choice::{project_id, refuse_unsuitable, registered_above};
-use super::identity;
+use super::{identity, lost, was_used};
 use crate::cas::Store;
 use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
 use crate::manifest::{Manifest, db};
@@ -56,6 +57,52 @@ pub fn list(store: &Store) -> Result<Vec<Known>> {
     Ok(found)
 }
 
+/// The names of all projects' directories, those among them that are just being registered.
+pub fn directories(store: &Store) -> Result<Vec<OsString>> {
+    let projects = store.projects_path();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&projects).context("read", &projects)? {
+        let entry = entry.context("read", &projects)?;
+        let name = entry.file_name();
+        let is_project = !name.as_encoded_bytes().starts_with(b".");
+        names.extend((is_project && entry.file_type().is_ok_and(|kind| kind.is_dir())).then_some(name));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The manifest in a project's directory; `None` for one that is just being registered.
+///
+/// # Errors
+/// Where it cannot be read, and where it is gone or empty and the project was used before.
+pub fn manifest_of(dir: &Path) -> Result<Option<Manifest>> {
+    let is_there = dir.join(db::NAME).metadata().is_ok_and(|file| file.len() > 0);
+    let manifest = is_there.then(|| Manifest::open(dir)).transpose()?;
+    let path = manifest.as_ref().map(identity::path_of).transpose()?.flatten();
+    if path.is_none() && was_used(dir)? {
+        return Err(lost(dir));
+    }
+    Ok(manifest)
+}
+
+/// Every manifest that can be opened, with its project's directory.
+pub fn manifests(store: &Store) -> Result<Vec<(PathBuf, Manifest)>> {
+    let dirs = directories(store)?.into_iter().map(|id| store.projects_path().join(id));
+    Ok(dirs.filter_map(|dir| Some((dir.clone(), manifest_of(&dir).ok()??))).collect())
+}
+
+/// What is left of projects that were forgotten.
+pub fn forgotten(store: &Store) -> Result<Vec<PathBuf>> {
+    let projects = store.projects_path();
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir(&projects).context("read", &projects)? {
+        let entry = entry.context("read", &projects)?;
+        let is_left = entry.file_name().as_encoded_bytes().starts_with(FORGOTTEN.as_bytes());
+        left.extend(is_left.then(|| entry.path()));
+    }
+    Ok(left)
+}
+
 /// The id of the project that the user named by its id, its path, or a path in it.
 fn named(store: &Store, name: &Path) -> Result<String> {
     let by_id = name.to_str().filter(|name| name.len() == 22 && !name.contains('/'));
@@ -82,18 +129,11 @@ pub fn forget(store: &Store, name: &Path) -> Result<Option<PathBuf>> {
     let gone = projects.join(format!("{FORGOTTEN}{id}-{}", std::process::id()));
     std::fs::rename(&dir, &gone).context("forget", &dir)?;
     drop(held);
-    as_root_of_own_files("remove a project's state", || remove_forgotten(&projects))?;
+    store.let_go();
+    as_root_of_own_files("remove a project's state", || {
+        forgotten(store)?.iter().try_for_each(|left| remove::remove_tree(left))
+    })?;
     Ok(root)
-}
-
-fn remove_forgotten(projects: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(projects).context("read", projects)? {
-        let entry = entry.context("read", projects)?;
-        if entry.file_name().as_encoded_bytes().starts_with(FORGOTTEN.as_bytes()) {
-            remove::remove_tree(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Lets a project be at another path. Returns the old path and the new.

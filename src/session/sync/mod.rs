@@ -162,6 +162,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         }
         assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(dir))
     })?;
+    project.store.add_debt(report.new_bytes);
     report.left_out = news(left_out, &unreadable);
     if unreadable.len() != mounts.unreadable.len()
         && let Some(why) = mounts.not_shown()
