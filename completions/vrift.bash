@@ -865,7 +865,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__gc)
-            opts="-C -q -v -h --dry-run --grace --json --store --config --color --quiet --verbose --help"
+            opts="-C -q -v -h --dry-run --grace --auto --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

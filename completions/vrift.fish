@@ -510,6 +510,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand gc" -l color -d 'When to use
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -l dry-run -d 'Say what would be removed, and remove nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand gc" -l auto -d 'Started by itself: at idle priority, silent, and only if it is due'
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -s v -l verbose -d 'Say more'
