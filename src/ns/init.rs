@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::idmap::OwnMaps;
 use super::interpret::{Interpreter, Trouble};
-use super::mover::{self, Memory};
+use super::mover::{self, Memory, Task};
 use super::plan::{Plan, Step};
 use super::survivors::{Names, Realm};
 use super::table::{Connection, PLACES, Role, Running, Table};
@@ -29,6 +29,8 @@ use sys::Forked;
 const GRACE_MS: i64 = 20;
 /// From SIGTERM to SIGKILL.
 const TERM_MS: i64 = 2000;
+/// Movers in a row that are killed before nobody goes on.
+const SUCCESSORS: u32 = 8;
 /// How often init looks whether processes that are not its children have gone.
 const TICK_MS: i64 = 10;
 /// The same while nothing presses.
@@ -53,6 +55,8 @@ pub(super) struct Prepared<'a> {
     /// The opener's connection is at place 0.
     pub(super) table: Table,
     pub(super) memory: Memory,
+    /// Where the mover says what is under way; without it nothing is moved.
+    pub(super) record: Option<OwnedFd>,
     /// The caller's uid, as it is inside.
     pub(super) uid: u32,
     /// The session has a pid namespace of its own.
@@ -70,6 +74,14 @@ enum Phase {
     Kill,
 }
 
+/// A mover, and what its successor needs should it be killed.
+struct Working {
+    pid: Pid,
+    connection: OwnedFd,
+    /// How many were killed before it.
+    killed: u32,
+}
+
 struct Init<'p, 'a> {
     prepared: &'p mut Prepared<'a>,
     child_signals: OwnedFd,
@@ -77,7 +89,7 @@ struct Init<'p, 'a> {
     /// Where the mover is asked.
     door: Option<OwnedFd>,
     /// The one that works now.
-    mover: Option<Pid>,
+    mover: Option<Working>,
     proc_is_ours: bool,
     own_pid: Pid,
     /// Inode of the pid namespace it is in.
@@ -252,8 +264,12 @@ impl Init<'_, '_> {
     fn reap(&mut self) {
         let mut record = [0u8; 128];
         while rustix::io::read(&self.child_signals, &mut record).is_ok() {}
-        while let Ok(Some((ended, _))) = rustix::process::wait(WaitOptions::NOHANG) {
-            self.mover = self.mover.filter(|&mover| mover != ended);
+        while let Ok(Some((ended, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            if let Some(mover) = self.mover.take_if(|mover| mover.pid == ended)
+                && status.exit_status() != Some(0)
+            {
+                self.succeed(mover);
+            }
         }
     }
 
@@ -261,14 +277,33 @@ impl Init<'_, '_> {
     fn start_mover(&mut self) {
         let Some(door) = &self.door else { return };
         let Ok(connection) = rustix::net::accept_with(door, SocketFlags::CLOEXEC) else { return };
+        self.make_mover(connection, 0);
+    }
+
+    /// A mover was killed: another one finishes what it began, or begins anew. Who kills
+    /// every one of them gets what there is by then.
+    fn succeed(&mut self, Working { connection, killed, .. }: Working) {
+        if killed < SUCCESSORS {
+            self.make_mover(connection, killed + 1);
+        } else if let Some(record) = &self.prepared.record {
+            let _ = rustix::fs::ftruncate(record, 0);
+        }
+    }
+
+    fn make_mover(&mut self, connection: OwnedFd, killed: u32) {
         let overlay = self.prepared.plan.steps.iter().find_map(|step| match step {
             Step::Overlay(spec) => Some(spec.target.as_c_str()),
             _ => None,
         });
-        let Some(root) = overlay else { return };
+        let (Some(root), Some(record)) = (overlay, &self.prepared.record) else { return };
         match sys::fork_into(0, None) {
-            Ok(Forked::Child) => mover::main(connection, root, &mut self.prepared.memory),
-            Ok(Forked::Parent { pid, .. }) => self.mover = Pid::from_raw(pid),
+            Ok(Forked::Child) => {
+                let task = Task { connection: &connection, record, root, again: killed > 0 };
+                mover::main(&task, &mut self.prepared.memory)
+            }
+            Ok(Forked::Parent { pid, .. }) => {
+                self.mover = Pid::from_raw(pid).map(|pid| Working { pid, connection, killed });
+            }
             Err(_) => {}
         }
     }

@@ -57,7 +57,7 @@ mod init;
 mod interpret;
 mod join;
 mod link;
-mod mover;
+pub mod mover;
 mod open;
 pub mod plan;
 pub mod probe;

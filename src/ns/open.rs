@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Result};
 use super::idmap::{self, OwnMaps};
 use super::init::{self, Prepared};
 use super::link::{self, Link};
-use super::mover::Memory;
+use super::mover::{Memory, record};
 use super::plan::Plan;
 use super::realm::Realm;
 use super::sys::{self, Forked};
@@ -117,6 +117,12 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
     });
     let requests = requests.transpose().context("make a socket for", "requests from inside")?;
+    let record = opening.plan.has_door().then(|| {
+        let path = opening.session_dir.join(record::NAME);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).context("open", &path)
+    });
+    let record = record.transpose()?;
     let ours = [listener.as_fd(), theirs.as_fd(), opening.lock, null.as_fd()];
     let all = opening
         .keep
@@ -124,7 +130,8 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         .chain(&ours)
         .map(AsRawFd::as_raw_fd)
         .chain(inotify.as_ref().map(AsRawFd::as_raw_fd))
-        .chain(requests.as_ref().map(AsRawFd::as_raw_fd));
+        .chain(requests.as_ref().map(AsRawFd::as_raw_fd))
+        .chain(record.as_ref().map(AsRawFd::as_raw_fd));
     let mut keep: Vec<_> = all.collect();
     keep.sort_unstable();
     let mut table = Table::new();
@@ -144,6 +151,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
         keep,
         table,
         memory: Memory::new(),
+        record,
         uid: if opening.realm.root { 0 } else { rustix::process::geteuid().as_raw() },
         has_pids: true,
     })

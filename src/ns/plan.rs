@@ -204,6 +204,11 @@ impl Plan {
         self.steps.iter().any(|step| matches!(step, Step::Cover(cover) if cover.requests.is_some()))
     }
 
+    /// The mover can be asked.
+    pub(super) fn has_door(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Cover(cover) if cover.has_door()))
+    }
+
     /// What shows through covers, with the number of the cover's step.
     pub(super) fn windows(&self) -> impl Iterator<Item = (usize, &Window)> {
         self.steps.iter().enumerate().flat_map(|(number, step)| {

@@ -2,7 +2,7 @@
 //!
 //! `VRIFT_FAILPOINT=NAME` kills the process (SIGKILL) when it comes to that place,
 //! `NAME:3` the third time; `NAME=28` makes the step fail with that error number
-//! instead (`NAME:3=28`). In builds without debug assertions there are none.
+//! instead (`NAME:3=28`), and `NAME=stop` stops the process there (SIGSTOP). In builds without debug assertions there are none.
 
 use rustix::io::Errno;
 
@@ -21,13 +21,13 @@ pub fn at(name: &str) -> Result<(), Errno> {
     if wanted.name != name || MET.fetch_add(1, Ordering::Relaxed) + 1 != wanted.time {
         return Ok(());
     }
-    match wanted.errno {
-        Some(errno) => Err(Errno::from_raw_os_error(errno)),
-        None => {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-            Ok(())
-        }
-    }
+    let signal = match wanted.what {
+        What::Fail(errno) => return Err(Errno::from_raw_os_error(errno)),
+        What::Stop => rustix::process::Signal::STOP,
+        What::Kill => rustix::process::Signal::KILL,
+    };
+    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+    Ok(())
 }
 
 #[cfg(not(debug_assertions))]
@@ -42,21 +42,30 @@ struct Wanted {
     name: String,
     /// Counted from 1.
     time: u64,
-    errno: Option<i32>,
+    what: What,
+}
+
+#[cfg(debug_assertions)]
+#[derive(Debug, PartialEq, Eq)]
+enum What {
+    Kill,
+    Stop,
+    Fail(i32),
 }
 
 #[cfg(debug_assertions)]
 impl Wanted {
     fn parse(text: &str) -> Option<Self> {
-        let (place, errno) = match text.split_once('=') {
-            Some((place, errno)) => (place, Some(errno.parse().ok()?)),
-            None => (text, None),
+        let (place, what) = match text.split_once('=') {
+            Some((place, "stop")) => (place, What::Stop),
+            Some((place, errno)) => (place, What::Fail(errno.parse().ok()?)),
+            None => (text, What::Kill),
         };
         let (name, time) = match place.split_once(':') {
             Some((name, time)) => (name, time.parse().ok()?),
             None => (place, 1),
         };
-        Some(Self { name: name.into(), time, errno })
+        Some(Self { name: name.into(), time, what })
     }
 }
 
@@ -66,10 +75,11 @@ mod tests {
 
     #[test]
     fn a_place_a_time_and_an_error_are_read() {
-        let wanted = |name: &str, time, errno| Some(Wanted { name: name.into(), time, errno });
-        assert_eq!(Wanted::parse("apply.staged"), wanted("apply.staged", 1, None));
-        assert_eq!(Wanted::parse("apply.swapped:3"), wanted("apply.swapped", 3, None));
-        assert_eq!(Wanted::parse("apply.swapped:3=28"), wanted("apply.swapped", 3, Some(28)));
+        let wanted = |name: &str, time, what| Some(Wanted { name: name.into(), time, what });
+        assert_eq!(Wanted::parse("apply.staged"), wanted("apply.staged", 1, What::Kill));
+        assert_eq!(Wanted::parse("apply.swapped:3"), wanted("apply.swapped", 3, What::Kill));
+        assert_eq!(Wanted::parse("apply.swapped:3=28"), wanted("apply.swapped", 3, What::Fail(28)));
+        assert_eq!(Wanted::parse("mover.linked=stop"), wanted("mover.linked", 1, What::Stop));
         assert_eq!(Wanted::parse("a:x"), None);
     }
 }

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::mounts::stage::forget_mounts;
+use super::moved;
 use super::open::live;
 use super::project::Project;
 use super::record::{self, Record};
@@ -213,9 +214,11 @@ fn look(project: &Project, staging: &Path, session: &str) -> Result<Option<Look>
         }
         Ok(content)
     };
+    let begun = moved::unfinished(staging)?;
     let mut upper = upper::read_live(&staging.join("upper"), &take)?;
     let (files, new_bytes) = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     forget_mounts(&mut upper, &record.mounts, &record.made);
+    moved::finish(&mut upper, staging, begun.as_deref())?;
     Ok(Some(Look { record, upper, known: Known { files }, new_bytes, token }))
 }
 

@@ -27,6 +27,7 @@ pub mod live;
 pub mod merge;
 pub mod mountinfo;
 pub mod mounts;
+mod moved;
 pub mod open;
 pub mod plan;
 pub mod project;

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, chmodat};
 use rustix::io::Errno;
 
 use super::checkpoint;
+use super::moved;
 use super::project::Place;
 use super::record::{self, Record};
 use crate::error::{Context, Result};
@@ -89,7 +90,8 @@ fn clean(staging: &Path) -> Result<()> {
     for name in ["socket", record::ALONE, checkpoint::NAME] {
         remove::remove_tree(&staging.join(name))?;
     }
-    remove::remove_tree(&staging.join("work/work"))
+    remove::remove_tree(&staging.join("work/work"))?;
+    moved::forget(staging)
 }
 
 /// Removes a staging directory; the owner's power over all is needed only now and then.

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint;
 use super::mounts::stage::forget_mounts;
+use super::moved;
 use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::stack::{adopt, bring_to_head, sweep};
@@ -160,9 +161,12 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let start = record.start_root()?;
+    let begun = moved::unfinished(staging)?;
     let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
     let is_plain = upper.is_plain && record.mounts.is_empty() && record.made.is_empty();
     forget_mounts(&mut upper, &record.mounts, &record.made);
+    let is_finished = moved::finish(&mut upper, staging, begun.as_deref())?;
+    let is_plain = is_plain && !is_finished;
     let mut taken = summary(&upper, published.new_bytes);
     let names = i64::try_from(upper.found.len()).unwrap_or(i64::MAX);
     let edits = edits(upper);

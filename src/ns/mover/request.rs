@@ -22,6 +22,7 @@ pub(super) struct Name {
     bytes: [u8; NAME + 1],
 }
 
+/// Whoever comes after a mover that was killed reads it again, so it stays where it is.
 pub(super) struct Request {
     pub(super) flags: u32,
     pub(super) old: Name,
@@ -37,7 +38,7 @@ impl Request {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT | RecvFlags::PEEK;
         let length = rustix::net::recvmsg(connection, &mut parts, &mut control, flags).ok()?.bytes;
         let mut dirs = [None, None];
         for message in control.drain() {
@@ -54,6 +55,12 @@ impl Request {
         }
         Some(Self { flags: head.flags, old: Name::new(old, first)?, new: Name::new(new, second)? })
     }
+}
+
+/// Takes a request away that has been answered.
+pub(super) fn consume(connection: &OwnedFd) {
+    let mut byte = [0u8; 1];
+    let _ = rustix::net::recv(connection, &mut byte, RecvFlags::DONTWAIT);
 }
 
 impl Name {
@@ -83,10 +90,15 @@ impl Name {
 
     /// The same without its first dot and so no name of ours: what has it is taken in.
     pub(super) fn shown(&self) -> Result<Self, Errno> {
+        let name = self.name().to_bytes();
+        self.beside(name.strip_prefix(b".").unwrap_or(name))
+    }
+
+    /// Another name in the same directory.
+    pub(super) fn beside(&self, name: &[u8]) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(&self.dir, c".", flags, Mode::empty())?;
-        let name = self.name().to_bytes();
-        Self::new(dir, name.strip_prefix(b".").unwrap_or(name)).ok_or(Errno::INVAL)
+        Self::new(dir, name).ok_or(Errno::INVAL)
     }
 
     pub(super) fn name(&self) -> &CStr {

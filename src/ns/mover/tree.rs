@@ -3,13 +3,15 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxFlags};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
+use super::super::sys;
 use super::dress::dress;
+use super::log::{Level, Log};
 use crate::psfs::door::NAME;
 
 /// How the directories of a tree are opened.
@@ -43,15 +45,18 @@ pub(in super::super) struct Memory {
     /// Each name with a zero and its length in two bytes.
     names: Vec<u8>,
     frames: Vec<Frame>,
+    pub(super) log: Log,
+    pub(super) levels: Vec<Level>,
 }
 
 impl Memory {
     /// Where there is none, every move ends in EXDEV.
     pub(in super::super) fn new() -> Self {
-        let (mut names, mut frames) = (Vec::new(), Vec::new());
+        let (mut names, mut frames, mut levels) = (Vec::new(), Vec::new(), Vec::new());
         let _ = names.try_reserve_exact(NAMES);
         let _ = frames.try_reserve_exact(DEPTH);
-        Self { names, frames }
+        let _ = levels.try_reserve_exact(DEPTH);
+        Self { names, frames, log: Log::new(), levels }
     }
 
     fn begin(&mut self, pair: Pair) -> Result<(), Errno> {
@@ -165,16 +170,35 @@ fn list(memory: &mut Memory, work: &mut dyn Work) -> Result<(), Errno> {
     done
 }
 
-/// Makes the second side what the first is: directories anew, all else by links.
+/// Makes the second side what the first is: directories anew, all else by links; says
+/// which part of the log names them. What goes away meanwhile is passed over.
 /// Ends early when nobody waits at the connection any more.
-pub(super) fn link_all(memory: &mut Memory, top: Pair, mount: u64, waits: &OwnedFd) -> Result<(), Errno> {
-    walk(memory, top, &mut Link { mount, waits, since: 0 })
+pub(super) fn link_all(
+    memory: &mut Memory,
+    top: Pair,
+    mount: u64,
+    waits: &OwnedFd,
+) -> Result<Range<usize>, Errno> {
+    let log = std::mem::take(&mut memory.log);
+    let start = log.end();
+    let mut link = Link { mount, waits, since: 0, log };
+    let done = walk(memory, top, &mut link);
+    memory.log = link.log;
+    done.map(|()| start..memory.log.end())
 }
 
 struct Link<'a> {
     mount: u64,
     waits: &'a OwnedFd,
     since: u32,
+    log: Log,
+}
+
+/// Nobody is at the other end of a connection any more.
+fn has_hung_up(connection: &OwnedFd) -> bool {
+    let gone = libc::POLLHUP | libc::POLLRDHUP | libc::POLLERR;
+    let mut entry = [libc::pollfd { fd: connection.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 }];
+    sys::poll(&mut entry, 0).is_ok() && entry.iter().any(|entry| entry.revents & gone != 0)
 }
 
 impl Work for Link<'_> {
@@ -182,27 +206,37 @@ impl Work for Link<'_> {
         self.since += 1;
         if self.since >= LOOK {
             self.since = 0;
-            let mut byte = [0u8; 1];
-            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-            if rustix::net::recv(self.waits, &mut byte, flags) != Err(Errno::AGAIN) {
+            if has_hung_up(self.waits) {
                 return Err(Errno::CANCELED);
             }
         }
-        rustix::fs::linkat(&at.a, name, &at.b, name, AtFlags::empty())
+        match rustix::fs::linkat(&at.a, name, &at.b, name, AtFlags::empty()) {
+            Ok(()) => self.log.leaf(name, &stat(&at.b, name)?),
+            // gone, or listed twice because others came and went
+            Err(Errno::NOENT | Errno::EXIST | Errno::PERM) if is_gone_or_there(at, name) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn enter(&mut self, at: &Pair, name: &CStr) -> Result<Option<Pair>, Errno> {
-        let a = rustix::fs::openat(&at.a, name, TREE, Mode::empty())?;
+        let Some(a) = unless_gone(rustix::fs::openat(&at.a, name, TREE, Mode::empty()))? else {
+            return Ok(None);
+        };
         if stat_fd(&a)?.stx_mnt_id != self.mount {
             return Err(Errno::XDEV); // something is mounted here
         }
-        rustix::fs::mkdirat(&at.b, name, Mode::RWXU)?;
+        match rustix::fs::mkdirat(&at.b, name, Mode::RWXU) {
+            Err(Errno::EXIST) => return Ok(None),
+            made => made?,
+        }
         let b = rustix::fs::openat(&at.b, name, TREE, Mode::empty())?;
+        self.log.enter(name)?;
         Ok(Some(Pair { a, b }))
     }
 
     fn leave(&mut self, at: &Pair) -> Result<(), Errno> {
-        dress(&at.a, &at.b)
+        dress(&at.a, &at.b)?;
+        self.log.leave()
     }
 
     fn left(&mut self, _: &Pair, _: &CStr) -> Result<(), Errno> {
@@ -225,11 +259,17 @@ struct Remove {
     all: bool,
 }
 
+/// Why a link was refused: its name is gone, or a directory now, or is linked already.
+fn is_gone_or_there(at: &Pair, name: &CStr) -> bool {
+    let is_dir = |stat: &Statx| kind(stat) == FileType::Directory;
+    stat(&at.b, name).is_ok() || stat(&at.a, name).map_or_else(|errno| errno == Errno::NOENT, |a| is_dir(&a))
+}
+
 /// Whether two names are of one inode. Inode numbers do not tell: of two names in an
 /// overlay one may show the number of the lower's file and the other that of its copy.
 /// What was linked has two names at least, and everything else in common; what took the
 /// place of one of them has another time of birth, and one name.
-fn are_linked(a: &Statx, b: &Statx) -> bool {
+pub(super) fn are_linked(a: &Statx, b: &Statx) -> bool {
     let time = |time: rustix::fs::StatxTimestamp| (time.tv_sec, time.tv_nsec);
     let same = |stat: &Statx| {
         let times = [stat.stx_mtime, stat.stx_ctime, stat.stx_btime].map(time);
@@ -240,7 +280,7 @@ fn are_linked(a: &Statx, b: &Statx) -> bool {
 }
 
 /// What has gone, or been replaced, meanwhile is no reason to stop.
-fn unless_gone<T>(done: Result<T, Errno>) -> Result<Option<T>, Errno> {
+pub(super) fn unless_gone<T>(done: Result<T, Errno>) -> Result<Option<T>, Errno> {
     match done {
         Ok(done) => Ok(Some(done)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NOTEMPTY | Errno::LOOP) => Ok(None),
@@ -275,7 +315,7 @@ impl Work for Remove {
 
 const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 
-fn stat(dir: &OwnedFd, name: &CStr) -> Result<Statx, Errno> {
+pub(super) fn stat(dir: &OwnedFd, name: &CStr) -> Result<Statx, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     rustix::fs::statx(dir, name, flags, WANTED)
 }

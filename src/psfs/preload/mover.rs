@@ -35,9 +35,15 @@ unsafe fn ask_blocked(
     flags: c_uint,
 ) -> Result<(), isize> {
     let (old, new) = (old.cast::<u8>(), new.cast::<u8>());
-    // SAFETY: C strings, as promised.
-    let is_dir = |at, path| unsafe { sys::statx(at, path) }.is_ok_and(|stat| stat.is_dir());
-    if !is_dir(old_at, old) && !(flags & sys::RENAME_EXCHANGE != 0 && is_dir(new_at, new)) {
+    let is_dir = |at, path| {
+        // SAFETY: C strings, as promised.
+        match unsafe { sys::statx(at, path) } {
+            // it was there when the kernel looked
+            Err(sys::ENOENT) => Err(sys::ENOENT),
+            other => Ok(other.is_ok_and(|stat| stat.is_dir())),
+        }
+    };
+    if !is_dir(old_at, old)? && !(flags & sys::RENAME_EXCHANGE != 0 && is_dir(new_at, new)?) {
         return Err(NOT_OURS);
     }
     // SAFETY: as above.

@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 
 use super::arch::{call, number};
 
+pub const ENOENT: isize = 2;
 pub const EINTR: isize = 4;
 pub const EIO: isize = 5;
 pub const EXDEV: isize = 18;
