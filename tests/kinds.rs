@@ -44,6 +44,10 @@ fn list(root: &Path) -> String {
         }
     }
     lines.sort();
+    // a link to a file that no name of the tree has besides is no group
+    let mut names: HashMap<u64, usize> = HashMap::new();
+    lines.iter().filter_map(|(.., ino)| *ino).for_each(|ino| *names.entry(ino).or_default() += 1);
+    lines.iter_mut().for_each(|(.., group)| *group = group.filter(|ino| names[ino] > 1));
     let mut groups = HashMap::new();
     let shown = lines.into_iter().map(|(path, line, ino)| {
         let next = groups.len();

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use super::copy::{copy, write_all};
@@ -24,6 +24,14 @@ use crate::os::link::link_unnamed;
 const SMALL: u64 = 1 << 20;
 /// From this many bytes on hashing uses every core.
 const PARALLEL: u64 = 8 << 20;
+
+/// What an object keeps of the file it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Nothing,
+    /// Its mode, as far as an object may have it: a lower tree will link it.
+    Mode,
+}
 
 /// What a content is stored as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,15 +126,32 @@ impl Store {
     }
 
     /// Gives an object that was linked from staging the mode and the bareness of an
-    /// object: 0444, no xattrs. After the commit only (rule 1); may be repeated.
-    pub fn settle(&self, digest: &Digest) -> Result<()> {
+    /// object: 0444, or its own where a tree is to link it; no xattrs. After the commit only
+    /// (rule 1); may be repeated. One with more than `names` names is left as it is: a lower
+    /// tree may have come to share it, which it did because it was right for that one.
+    pub fn settle(&self, digest: &Digest, names: u64, keep: Keep) -> Result<()> {
         let fd = self.open_object(digest)?;
+        // whoever links it into a tree holds this
+        while let Err(errno) = flock(&fd, FlockOperation::LockExclusive) {
+            if errno != Errno::INTR {
+                return Err(errno).context("lock", self.objects_path().join(digest.object_path()));
+            }
+        }
+        let stat = rustix::fs::fstat(&fd).context("stat", self.objects_path().join(digest.object_path()))?;
+        #[allow(clippy::useless_conversion)] // its width differs between machines
+        if u64::from(stat.st_nlink) > names {
+            return Ok(());
+        }
         let path = || self.objects_path().join(digest.object_path());
         for name in crate::os::xattr::list(&fd).context("list xattrs of", path())? {
             let bytes = name.to_bytes();
             if bytes.starts_with(b"user.") || bytes.starts_with(b"system.posix_acl_") {
                 crate::os::xattr::remove(&fd, &name).context("remove xattr of", path())?;
             }
+        }
+        let mode = stat.st_mode & 0o7777;
+        if keep == Keep::Mode && mode & !0o777 == 0 && mode & 0o400 != 0 {
+            return Ok(());
         }
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o444)).context("chmod", path())
     }
@@ -316,8 +341,11 @@ mod tests {
             store.publish_staged(&token, (parent.as_fd(), c"out"), file.as_fd(), (6, 8), &path).unwrap();
         let object = store.objects_path().join(stored.digest.object_path());
         assert_eq!(object.metadata().unwrap().ino(), path.metadata().unwrap().ino());
-        store.settle(&stored.digest).unwrap();
-        store.settle(&stored.digest).unwrap();
+        store.settle(&stored.digest, 1, Keep::Nothing).unwrap();
+        store.settle(&stored.digest, 2, Keep::Mode).unwrap();
+        assert_eq!(object.metadata().unwrap().mode() & 0o7777, 0o600);
+        store.settle(&stored.digest, 2, Keep::Nothing).unwrap();
+        store.settle(&stored.digest, 2, Keep::Nothing).unwrap();
         assert_eq!(object.metadata().unwrap().mode() & 0o7777, 0o444);
     }
 

@@ -117,7 +117,8 @@ pub struct Run {
     /// are to be ignored when they are not known. The command does not get the
     /// descriptor (unless it is 0, 1 or 2). The events, in order:
     ///
-    /// `opened` (`workspace`, `session`, `init`: the pid of its first process) or `joined` (the same);
+    /// `opened` (`workspace`, `session`, `init`: the pid of its first process, `projection`,
+    /// `files`: stub, or what real files are made by, reflink, link or copy) or `joined` (the same);
     /// `started` (`pid`); `exit` (`status`: as a shell has it, `signal`: a number or null);
     /// `taken-in` (`written`, `deleted`, `new_bytes`, `conflicts`, `changed`), or `discarded`,
     /// or `left` when other runs of the session go on; with --apply then `applied` (`written`);

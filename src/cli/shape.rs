@@ -46,6 +46,14 @@ pub struct Shape {
     /// This needs cgroup v2 with the controllers delegated to the caller.
     #[arg(long, value_name = "LIMITS", help_heading = "Confinement")]
     pub limit: Option<String>,
+    /// What the files of the view are below: auto, stub, hardlink or copy.
+    ///
+    /// Else it stays as it is, or is the best that works on this machine (vrift doctor). `stub`:
+    /// a mark that leads to the stored content; `hardlink`: the stored content itself, by a second name;
+    /// `copy`: a copy of it. With the last two a file shares its blocks where the file system
+    /// can (reflink). Another one than before is made anew, and nothing is lost.
+    #[arg(long, value_name = "KIND")]
+    pub projection: Option<String>,
     /// Set a variable of the command.
     #[arg(long, value_name = "K=V", help_heading = "Confinement")]
     pub setenv: Vec<OsString>,

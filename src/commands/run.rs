@@ -16,11 +16,12 @@ use crate::error::{Error, Kind, Result, quoted};
 use crate::manifest::run::Run;
 use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Command, Desk, Exit, Running};
+use crate::overlay::projection::STUB;
 use crate::psfs;
 use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::confine::Shape;
 use crate::session::leave::{Departure, Leaving, leave, record_run};
-use crate::session::open::{Options, Session, cwd_in, open};
+use crate::session::open::{Options, Session, View, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::{Alone, now_ms};
 use crate::session::take_in::Taken;
@@ -111,7 +112,9 @@ fn attempt(
         let now = project.manifest.known_workspace(&wanted.workspace)?;
         let layers: Vec<i64> = project.manifest.layers(now.layer)?.iter().map(|layer| layer.id).collect();
         let lowers = stack::lowers(now.base.unwrap_or(0), &layers);
-        let scene = plan::scene_of(&project)?;
+        let mut scene = plan::scene_of(&project)?;
+        let base = now.base.map(|base| project.manifest.base(base)).transpose()?.flatten();
+        scene.stubs = stack::choose(&project, base.as_ref().map(|base| base.projection.as_str()))? == STUB;
         let workspace = wanted.workspace.clone();
         let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &scene)?;
         printer.out(&steps.to_string());
@@ -293,7 +296,13 @@ fn tell(running: Running, desk: Option<&mut Desk>, events: &Events<'_>) -> Resul
 fn announce(session: &Session, events: &Events<'_>) {
     let event = if session.joined { "joined" } else { "opened" };
     let (workspace, name, init) = (&session.workspace, &session.name, session.link.init_pid());
-    events.send(event, json!({ "workspace": workspace, "session": name, "init": init }));
+    let View { projection, files } = &session.view;
+    events.send(
+        event,
+        json!({
+            "workspace": workspace, "session": name, "init": init, "projection": projection, "files": files,
+        }),
+    );
     for warning in session.link.warnings() {
         events.warn(&warning.to_string());
     }

@@ -25,6 +25,7 @@ pub fn settings(options: &cli::Shape, cwd: &Path) -> Result<Vec<Setting>> {
         list(keys::CACHES, "--cache", options.cache.clone()),
         flag(keys::PRIVATE_TMP, "--private-tmp", options.private_tmp),
         list(keys::RUN_BIND, "--bind", binds),
+        text(keys::PROJECTION, "--projection", &options.projection),
         text(keys::LIMIT, "--limit", &options.limit),
         list(keys::SETENV, "--setenv", variables),
         flag(keys::CLEAR_ENV, "--clear-env", options.clear_env),
@@ -42,6 +43,7 @@ pub fn of_session(options: &cli::Shape) -> Option<&'static str> {
         (options.private_tmp, "--private-tmp"),
         (!options.bind.is_empty(), "--bind"),
         (options.limit.is_some(), "--limit"),
+        (options.projection.is_some(), "--projection"),
         (options.profile.is_some(), "--profile"),
     ];
     given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)

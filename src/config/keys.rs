@@ -42,6 +42,7 @@ pub const LIMIT: &str = "run.limit";
 pub const RUN_BIND: &str = "run.bind";
 pub const SETENV: &str = "run.setenv";
 pub const CLEAR_ENV: &str = "run.clear-env";
+pub const PROJECTION: &str = "run.projection";
 /// The section of what a run is like; a profile has the same keys.
 pub const RUN: &str = "run";
 pub const PROFILE: &str = "profile";
@@ -99,6 +100,7 @@ pub const KEYS: &[Key] = &[
     flag(ROOT, "uid 0 inside"),
     list(SETENV, "K=V: a variable of the command"),
     flag(CLEAR_ENV, "the command gets no variable of the caller's"),
+    text(PROJECTION, "auto, stub, hardlink or copy: what the files of the view are below"),
 ];
 
 /// The key of this name.

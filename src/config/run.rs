@@ -37,6 +37,16 @@ pub enum Net {
     Own,
 }
 
+/// What files of a lower tree are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Projected {
+    /// The best that works here.
+    Auto,
+    Stub,
+    Hardlink,
+    Copy,
+}
+
 /// What was said; `None` where nobody said anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
@@ -48,10 +58,17 @@ pub struct Wishes {
     pub limit: Limit,
     pub set_env: Vec<(String, String)>,
     pub clear_env: bool,
+    pub projection: Option<Projected>,
 }
 
 const CONFINES: [(&str, Confine); 3] =
     [("none", Confine::None), ("home", Confine::Home), ("host", Confine::Host)];
+const PROJECTIONS: [(&str, Projected); 4] = [
+    ("auto", Projected::Auto),
+    ("stub", Projected::Stub),
+    ("hardlink", Projected::Hardlink),
+    ("copy", Projected::Copy),
+];
 const NETS: [(&str, Net); 3] = [("host", Net::Host), ("none", Net::None), ("own", Net::Own)];
 
 impl Wishes {
@@ -64,6 +81,9 @@ impl Wishes {
                     wishes.confine = Some(one_of(setting, word, &CONFINES)?)
                 }
                 (keys::NET, Value::Text(word)) => wishes.net = Some(one_of(setting, word, &NETS)?),
+                (keys::PROJECTION, Value::Text(word)) => {
+                    wishes.projection = Some(one_of(setting, word, &PROJECTIONS)?)
+                }
                 (keys::CACHES, Value::List(list)) => wishes.caches = Some(list.clone()),
                 (keys::PRIVATE_TMP, Value::Flag(flag)) => wishes.private_tmp = Some(*flag),
                 (keys::ROOT, Value::Flag(flag)) => wishes.root = Some(*flag),
@@ -157,6 +177,7 @@ macro_rules! shown_by {
 }
 shown_by!(Confine, CONFINES);
 shown_by!(Net, NETS);
+shown_by!(Projected, PROJECTIONS);
 
 #[cfg(test)]
 mod tests {

@@ -59,6 +59,13 @@ impl Manifest {
         self.doing("read a base from", base)
     }
 
+    /// Whether any base has this projection.
+    pub fn has_projection(&self, projection: &str) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT 1 FROM base WHERE projection = ?1)";
+        let found = self.connection().query_row(query, [projection], |row| row.get(0));
+        self.doing("read bases from", found)
+    }
+
     /// A new base, not rendered yet, that no workspace has.
     pub fn add_base(&self, projection: &str) -> Result<i64> {
         let done = self.connection().execute("INSERT INTO base(projection) VALUES(?1)", [projection]);

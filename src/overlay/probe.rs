@@ -60,21 +60,29 @@ impl Probe {
     }
 
     /// The remembered result for this store, kernel and boot, or that of a trial made
-    /// now. A failure is not remembered: its cause may be gone the next time.
+    /// now. A failure is not remembered where its cause may be gone the next time.
     pub fn cached(store: &Path) -> Result<Self> {
         let path = store.join(NAME);
         let known: Option<Self> = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(probe) = known.filter(|probe| probe.is_current() && probe.stub.is_ok()) {
+        if let Some(probe) = known.filter(|probe| probe.is_current() && probe.is_lasting()) {
             return Ok(probe);
         }
         let probe = Self::run(store)?;
-        if probe.stub.is_ok() {
+        if probe.is_lasting() {
             let text = serde_json::to_vec(&probe).map_err(std::io::Error::from).context("write", &path)?;
             let half = store.join(format!("{NAME}.{}", std::process::id()));
             fs::write(&half, text).context("write", &half)?;
             fs::rename(&half, &path).context("write", &path)?;
         }
         Ok(probe)
+    }
+
+    /// A kernel that does not follow stubs will not learn it before the next boot.
+    fn is_lasting(&self) -> bool {
+        const PASSING: [i32; 6] =
+            [libc::ENOSPC, libc::EDQUOT, libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
+        let passes = |why: &Error| PASSING.iter().any(|&errno| why.is(errno));
+        self.overlay.is_ok() && !self.stub.as_ref().is_err_and(passes)
     }
 
     /// Whether kernel and boot are the ones it was made under.

@@ -6,14 +6,13 @@
 
 use super::checkpoint::checkpoint;
 use super::project::Project;
-use super::stack::finish_target;
+use super::stack::{choose, finish_target};
 use crate::cas::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::manifest::roots::resolve;
 use crate::manifest::workspace::Workspace;
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::projection::STUB;
 
 /// What a live session of the workspace has.
 const LIVE: &str = "@live";
@@ -43,7 +42,8 @@ pub fn fork(mut project: Project, wanted: Wanted<'_>) -> Result<(Project, Worksp
         wanted.from = None;
     }
     loop {
-        let made = project.manifest.transaction(|manifest| begin(manifest, wanted))?;
+        let made =
+            project.manifest.transaction(|manifest| begin(manifest, wanted, &|| choose(&project, None)))?;
         match made {
             Ok(workspace) => return Ok((project, workspace)),
             Err(base) => project = wait_for(project, base)?,
@@ -72,13 +72,17 @@ pub fn revive(mut project: Project, deleted: &Workspace, name: &str) -> Result<P
 }
 
 /// One attempt; the inner error is a base to wait for.
-fn begin(manifest: &Manifest, wanted: Wanted<'_>) -> Result<std::result::Result<Workspace, i64>> {
+fn begin(
+    manifest: &Manifest,
+    wanted: Wanted<'_>,
+    projection: &dyn Fn() -> Result<&'static str>,
+) -> Result<std::result::Result<Workspace, i64>> {
     let name = wanted.name.map(|name| manifest.free_name(name)).transpose()?;
     let viewer = manifest.known_workspace(wanted.workspace)?;
     let (root, mut parent, snapshot) = origin(manifest, viewer, wanted.from)?;
     if parent.base.is_none() {
         // rendered by whichever of them runs first
-        manifest.create_base(parent.id, STUB)?;
+        manifest.create_base(parent.id, projection()?)?;
         parent = manifest.workspace_by_id(parent.id)?;
     }
     let like = showing(manifest, Some(&root), Some(&parent))?.unwrap_or_else(|| parent.clone());

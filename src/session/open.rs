@@ -20,13 +20,14 @@ use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
 use super::{mounts, plan};
-use crate::config::run::Confine;
+use crate::config::run::{Confine, Projected};
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
 use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
+use crate::overlay::projection::STUB;
 use crate::progress::Meter;
 use crate::psfs::library;
 
@@ -57,9 +58,18 @@ pub struct Session {
     /// Sessions that ended without anybody noticing: their staging is kept.
     pub orphans: Vec<String>,
     pub joined: bool,
+    pub view: View,
     /// Its commands may have the preload library.
     pub preload: bool,
     pub(super) shape: Shape,
+}
+
+/// What a session's files are below.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub projection: String,
+    /// Stubs, or what real files are made by.
+    pub files: String,
 }
 
 /// How long a start waits for a session that is ending before it says so.
@@ -80,12 +90,13 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         if let Some(name) = read_name(&path)?
             && may_join(&project.staging().join(&name), options)?
-            && let Some(Record { shape, rules, mounts, preload, .. }) =
+            && let Some(Record { base, shape, rules, mounts, preload, .. }) =
                 Record::read(&project.staging().join(&name))?
             && sealed_where_confined(&shape)?
             && let Some(link) = ns::connect(&project.staging().join(&name), shape.realm()?)?
         {
             shape.check(&project.config, &name, options.workspace)?;
+            let view = same_projection(&project, base, &name)?;
             if options.snapshots {
                 snapshots::refuse_without(&mounts, &name)?;
             }
@@ -100,6 +111,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
                 resumed: Vec::new(),
                 orphans: Vec::new(),
                 joined: true,
+                view,
                 preload,
                 shape,
             });
@@ -109,6 +121,23 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             say(&format!("waiting for another run of workspace {} to get ready", options.workspace));
         }
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A joiner gets the files as they are; one who asked for others is refused.
+fn same_projection(project: &Project, base: i64, session: &str) -> Result<View> {
+    let Some(base) = project.manifest.base(base)? else { return Ok(View::default()) };
+    match project.config.wishes.projection {
+        Some(wish) if wish != Projected::Auto && wish.to_string() != base.projection => {
+            let now = &base.projection;
+            Err(Error::new(Kind::Busy, format!("the live session {session} has the projection {now}"))
+                .with_hint(
+                    "leave the option out, wait for it to end (vrift runs), or use a fork of the workspace",
+                ))
+        }
+        _ => {
+            Ok(View { files: stack::files(project, base.id, &base.projection), projection: base.projection })
+        }
     }
 }
 
@@ -160,13 +189,16 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let mut report = None;
     let first = project.manifest.known_workspace(options.workspace)?.head.is_none();
     if first {
-        stack::stubs_work(&project)?;
+        // so that nobody waits for a take-in that is of no use
+        stack::choose(&project, None)?;
     }
     let follows = options.workspace == MAIN;
     if follows && options.sync || first {
         report = Some(sync::sync(&project, options.workspace, sync::Options::default(), options.meter)?);
     }
     let (project, ready) = stack::ready(project, options.workspace)?;
+    let files = stack::files(&project, ready.base, ready.projection);
+    let view = View { projection: ready.projection.to_string(), files };
     let (project, shown, more) = match options.snapshots {
         true => snapshots::ready(project, &ready.root)?,
         false => (project, Vec::new(), Vec::new()),
@@ -177,6 +209,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     mounts::drop_known(&project, &ready.root, &mut scene.mounts)?;
     scene.mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
     scene.shown = shown;
+    scene.stubs = ready.projection == STUB;
     let mut shape = scene.shape.clone();
     if !shape.limit.is_none() {
         shape.cgroup = Some(cgroup::choose(&shape.limit, &name)?);
@@ -238,6 +271,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         resumed,
         orphans,
         joined: false,
+        view,
         preload: record.preload,
         shape,
     })

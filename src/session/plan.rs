@@ -26,6 +26,8 @@ pub struct Scene {
     repositories: Vec<PathBuf>,
     /// Snapshots that are shown.
     pub shown: Vec<Shown>,
+    /// The base is made of stubs.
+    pub stubs: bool,
     mounted: Vec<Mounted>,
 }
 
@@ -36,7 +38,14 @@ pub fn scene_of(project: &Project) -> Result<Scene> {
     let relative = |point: &CString| mountinfo::relative_to(point, &project.root);
     let mounts = mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())?;
     let repositories = repositories_of(project)?;
-    Ok(Scene { shape: Shape::of(&project.config), mounts, repositories, shown: Vec::new(), mounted })
+    Ok(Scene {
+        shape: Shape::of(&project.config),
+        mounts,
+        repositories,
+        shown: Vec::new(),
+        stubs: true,
+        mounted,
+    })
 }
 
 /// The repositories that `.git` files of the project name outside of it; none where the
@@ -51,7 +60,7 @@ fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
 /// What init does, in order. `lowers`: topmost first, below the project's directory in
 /// the store.
 pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], scene: &Scene) -> Result<Plan> {
-    let Scene { shape, mounts, repositories, shown, mounted } = scene;
+    let Scene { shape, mounts, repositories, shown, stubs, mounted } = scene;
     let surroundings = Surroundings { shape, place, mounts, mounted };
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
@@ -61,7 +70,7 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
             .iter()
             .map(|lower| below_store(format!("projects/{id}/{lower}")))
             .collect::<Result<_>>()?,
-        data: Some(c"objects".to_owned()),
+        data: data(*stubs),
         upper: Some(below_store(format!("projects/{id}/staging/{session}/upper"))?),
         work: Some(below_store(format!("projects/{id}/staging/{session}/work"))?),
     };
@@ -96,9 +105,14 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
     if !binds.is_empty() {
         steps.push(Step::Bind(binds));
     }
-    for Shown { name, base } in shown {
-        let lowers = vec![below_store(format!("projects/{id}/base/{base}"))?];
-        let layers = Layers { lowers, data: Some(c"objects".to_owned()), ..Layers::default() };
+    for Shown { name, base, stubs } in shown {
+        let mut lowers = vec![below_store(format!("projects/{id}/base/{base}"))?];
+        if !stubs {
+            // without an upper and a data layer it takes two: one that has nothing
+            let empty = mounts::stage::snapshot(session, name);
+            lowers.push(below_store(format!("projects/{id}/staging/{empty}"))?);
+        }
+        let layers = Layers { lowers, data: data(*stubs), ..Layers::default() };
         let at = c_path(&place.root.join(snapshots::DIR).join(name))?;
         steps.push(Step::Overlay(OverlaySpec::new(c_path(place.store.root())?, layers, at)));
     }
@@ -114,6 +128,11 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
     steps.push(Step::FreshProc);
     steps.extend(surroundings.after_proc());
     Ok(Plan::new(steps))
+}
+
+/// Where stubs lead to; older kernels refuse such a layer.
+fn data(stubs: bool) -> Option<CString> {
+    stubs.then(|| c"objects".to_owned())
 }
 
 /// What of the host stays where the overlay is mounted over it: `live` directories, and

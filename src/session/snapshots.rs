@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::dir::lookup;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
+use crate::overlay::projection::STUB;
 
 /// Where they are, in the project.
 pub const DIR: &str = ".snapshots";
@@ -24,6 +25,8 @@ pub const SHOWN: usize = 100;
 pub struct Shown {
     pub name: String,
     pub base: i64,
+    /// It is made of stubs.
+    pub stubs: bool,
 }
 
 /// Every snapshot with a lower tree that shows it, and the locks that keep those.
@@ -35,8 +38,8 @@ pub fn ready(mut project: Project, head: &Digest) -> Result<(Project, Vec<Shown>
     let (mut shown, mut locks) = (Vec::new(), Vec::new());
     for snapshot in project.manifest.snapshots()?.into_iter().take(SHOWN) {
         loop {
-            if let Some((base, lock)) = hold(&project, &snapshot.root)? {
-                shown.push(Shown { name: snapshot.name, base });
+            if let Some((base, stubs, lock)) = hold(&project, &snapshot.root)? {
+                shown.push(Shown { name: snapshot.name, base, stubs });
                 locks.push(lock);
                 break;
             }
@@ -56,15 +59,20 @@ pub fn ready(mut project: Project, head: &Digest) -> Result<(Project, Vec<Shown>
 }
 
 /// A base that shows the root, locked.
-fn hold(project: &Project, root: &Digest) -> Result<Option<(i64, Lock)>> {
+fn hold(project: &Project, root: &Digest) -> Result<Option<(i64, bool, Lock)>> {
     let Some(base) = project.manifest.base_of_snapshot(root)? else { return Ok(None) };
     let lock = Lock::wait(&project.base_lock(base.id), Hold::Shared)?;
-    if !stack::is_marked(&project.base_path(base.id), root) {
+    let other = stack::choose(project, Some(&base.projection))? != base.projection;
+    if other || !stack::is_marked(&project.base_path(base.id), root) {
         project.manifest.distrust_base(base.id)?; // swept with the next ones
         return Ok(None);
     }
     // read after the lock: a sweep may have taken it
-    Ok((project.manifest.base(base.id)? == Some(base.clone())).then_some((base.id, lock)))
+    Ok((project.manifest.base(base.id)? == Some(base.clone())).then_some((
+        base.id,
+        base.projection == STUB,
+        lock,
+    )))
 }
 
 /// The mount that has them all.

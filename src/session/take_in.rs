@@ -28,7 +28,7 @@ use super::project::{Place, Project};
 use super::record::{self, Record};
 use super::stack::{adopt, bring_to_head, sweep};
 use super::staging;
-use crate::cas::publish::Stored;
+use crate::cas::publish::{Keep, Stored};
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store};
 use crate::error::{Context, Result};
@@ -40,6 +40,7 @@ use crate::os::dir::{Dir, Stat};
 use crate::os::failpoint;
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
+use crate::overlay::projection::HARDLINK;
 use crate::overlay::upper::{self, Found, Upper};
 
 /// What a take-in did.
@@ -192,7 +193,9 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     failpoint::at("take-in.committed").context("take in", staging)?;
     // Committed: only now may staged files change.
     if pending.as_ref().is_none_or(|row| row.layer.is_none()) {
-        published.unsettled.iter().try_for_each(|digest| project.store.settle(digest))?;
+        let keep = kept(project)?;
+        let settle = |(digest, names): &(Digest, u64)| project.store.settle(digest, *names, keep);
+        published.unsettled.iter().try_for_each(settle)?;
     }
     drop(token);
     project.store.add_debt(taken.new_bytes);
@@ -218,8 +221,9 @@ fn layer_for(project: &Project, record: &Record, (under, root): (&Digest, &Diges
 /// What was published while an upper was read.
 #[derive(Default)]
 struct Published {
-    /// Objects that may still have a staged file's mode and xattrs.
-    unsettled: Vec<Digest>,
+    /// Objects that may still have a staged file's mode and xattrs, and how many names the
+    /// inode has by the staged file.
+    unsettled: Vec<(Digest, u64)>,
     new_bytes: u64,
     /// Bytes of files that are not the objects themselves.
     twice: i64,
@@ -235,7 +239,7 @@ fn read_upper(store: &Store, token: &Publishing, staging: &Path, trust: Trust) -
             stored.new || stat.nlink > 1 && stored.size > 0 && store.is_object(&stored.digest, stat.ino)?;
         let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if is_object {
-            published.unsettled.push(stored.digest);
+            published.unsettled.push((stored.digest, names(stat, stored.new)));
             published.new_bytes += if stored.new { stored.size } else { 0 };
         } else {
             let size = i64::try_from(stored.size).unwrap_or(i64::MAX);
@@ -301,11 +305,22 @@ pub fn finish_pending(project: &Project, workspace: i64) -> Result<()> {
     for row in project.manifest.pending(workspace)? {
         let staging = project.staging().join(&row.staging);
         if row.layer.is_none() && staging.symlink_metadata().is_ok() {
-            resettle(&project.store, &staging)?;
+            resettle(&project.store, &staging, kept(project)?)?;
         }
         put_away(project, workspace, &row, false)?;
     }
     Ok(())
+}
+
+/// What objects keep of staged files: a tree of hard links will link them.
+fn kept(project: &Project) -> Result<Keep> {
+    Ok(if project.manifest.has_projection(HARDLINK)? { Keep::Mode } else { Keep::Nothing })
+}
+
+/// How many names a staged file's inode has when no lower tree shares it: an object's, and
+/// those of the upper. Of a file that was an object before, one counts.
+fn names(stat: &Stat, new: bool) -> u64 {
+    if new { u64::from(stat.nlink) + 1 } else { 2 }
 }
 
 /// What follows a committed take-in once its objects are settled. `is_plain`: the upper
@@ -325,13 +340,13 @@ fn put_away(project: &Project, workspace: i64, row: &Pending, is_plain: bool) ->
 /// Settles every object that shares its inode with a staged file. Nothing is published:
 /// whoever has a staged file open could change the object later (rule 2), and all that
 /// the head names is there already.
-fn resettle(store: &Store, staging: &Path) -> Result<()> {
+fn resettle(store: &Store, staging: &Path, keep: Keep) -> Result<()> {
     let settle = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
         let path = dir.join(name);
         let file = dir.open_file(name)?;
         let hashed = store.hash_staged(file.as_fd(), (stat.size, stat.blocks), &path)?;
         if stat.size > 0 && stat.nlink > 1 && store.is_object(&hashed.digest, stat.ino)? {
-            store.settle(&hashed.digest)?;
+            store.settle(&hashed.digest, names(stat, false), keep)?;
         }
         Ok(Content { digest: hashed.digest, size: hashed.size, sparse: hashed.sparse })
     };

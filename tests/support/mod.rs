@@ -82,6 +82,10 @@ impl World {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .stdin(Stdio::null());
+        // the whole suite is to hold under each of them
+        if let Some(projection) = std::env::var_os("VRIFT_TEST_PROJECTION") {
+            command.env("VRIFT_RUN_PROJECTION", projection);
+        }
         command
     }
 
@@ -146,6 +150,11 @@ impl World {
             .filter(|entry| entry.file_type().is_file())
             .map(walkdir::DirEntry::into_path)
             .collect()
+    }
+
+    /// Whether lower trees are made of links to objects, which then have the files' own modes.
+    pub fn links_objects(&self) -> bool {
+        std::env::var_os("VRIFT_TEST_PROJECTION").is_some_and(|projection| projection == "hardlink")
     }
 
     /// Session directories below every project's staging, but for the spare ones.
@@ -242,13 +251,18 @@ macro_rules! needs_sessions {
 pub fn listing(root: &Path) -> Vec<String> {
     let mut groups: std::collections::HashMap<(u64, u64), usize> = std::collections::HashMap::new();
     let mut lines = Vec::new();
+    // an object that a file of a lower is has one more link, to nowhere in the tree
+    let mut names: std::collections::HashMap<(u64, u64), usize> = std::collections::HashMap::new();
+    for stat in walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap().metadata().unwrap()) {
+        *names.entry((stat.dev(), stat.ino())).or_default() += 1;
+    }
     for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
         let entry = entry.unwrap();
         let stat = entry.path().symlink_metadata().unwrap();
         let kind = stat.file_type();
         let name = entry.path().strip_prefix(root).unwrap();
         let mut line = format!("{name:?} {:o} {}.{:09}", stat.mode(), stat.mtime(), stat.mtime_nsec());
-        if !kind.is_dir() && stat.nlink() > 1 {
+        if !kind.is_dir() && names[&(stat.dev(), stat.ino())] > 1 {
             let next = groups.len();
             line += &format!(" group{}", groups.entry((stat.dev(), stat.ino())).or_insert(next));
         }

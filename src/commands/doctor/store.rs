@@ -134,5 +134,14 @@ fn mounts(subject: &Subject) -> Vec<Check> {
     if probe.overlay.is_err() {
         return vec![overlay];
     }
-    vec![overlay, check("projection", &probe.stub, "stub (tried by a mount)")]
+    vec![overlay, projection(subject, &probe.stub)]
+}
+
+/// What runs get unless they ask for another one, and why not stubs.
+fn projection(subject: &Subject, stub: &Result<(), Error>) -> Check {
+    let Err(why) = stub else { return Check::good("projection", "stub (tried by a mount)") };
+    let reflinks = subject.scratch("reflinks").and_then(|scratch| Abilities::of(&scratch));
+    let files = if reflinks.is_ok_and(|found| found.reflink) { "reflinks" } else { "links to objects" };
+    let found = format!("hardlink, whose files are {files} here; no stubs: {why}");
+    Check { hint: why.hint().map(Into::into), ..Check::lacking("projection", found, Verdict::Note) }
 }

@@ -63,7 +63,7 @@ impl Projection for Copy<'_> {
         };
         let xattrs_left_out = finish().context("set the metadata of", &shown)?;
         self.meter.file(content.size);
-        Ok(Made { fd, temporary, xattrs_left_out })
+        Ok(Made { fd, temporary, is_shared: false, xattrs_left_out })
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Folded {
 
 /// Applies changes, in tree order, to the tree at `dest`.
 pub fn fold(changes: Vec<Change>, dest: &Path, projection: &dyn Projection) -> Result<Folded> {
+    projection.leaving(&changes);
     let removed = remove(&changes, Dir::open(dest)?)?;
     let items = changes.into_iter().filter_map(|Change { path, before, after }| {
         let must_be_there = is_dir(before.as_ref());

@@ -19,7 +19,7 @@ use crate::os::link::link_unnamed;
 use crate::os::remove::remove_at;
 use crate::os::xattr;
 use crate::overlay::escape;
-use crate::overlay::projection::Projection;
+use crate::overlay::projection::{Made, Projection};
 
 /// A directory to make names in.
 pub struct Place {
@@ -61,15 +61,28 @@ impl Maker<'_> {
     /// The name last (rule 9): everything else is on the inode before.
     fn file(&self, place: &Place, name: &CStr, entry: &Entry) -> Result<()> {
         let made = self.projection.make_file(&place.dir, entry)?;
+        let shared = made.is_shared;
+        match self.give(place, name, entry, made) {
+            // as many links as there may be (EMLINK), an immutable inode, another filesystem
+            Err(Errno::MLINK | Errno::PERM | Errno::XDEV) if shared => {
+                let made = self.projection.make_own(&place.dir, entry)?;
+                self.give(place, name, entry, made)
+            }
+            other => other,
+        }
+        .context("name", place.dir.join(name))
+    }
+
+    fn give(&self, place: &Place, name: &CStr, entry: &Entry, made: Made) -> Result<(), Errno> {
         self.xattrs_left_out.fetch_add(made.xattrs_left_out, Ordering::Relaxed);
-        if place.inherits {
-            disinherit(&made.fd, &entry.meta).context("set attributes of", place.dir.join(name))?;
+        if place.inherits && !made.is_shared {
+            disinherit(&made.fd, &entry.meta)?;
         }
         let name_it = || match &made.temporary {
             None => link_unnamed(&made.fd, &place.dir, name),
             Some(temporary) => rename_new(&place.dir, temporary, name),
         };
-        self.named(&place.dir, name, name_it).context("name", place.dir.join(name))
+        self.named(&place.dir, name, name_it)
     }
 
     fn symlink(&self, dir: &Dir, name: &CStr, target: &[u8], entry: &Entry) -> Result<()> {

@@ -57,8 +57,12 @@ impl Projection for Linked<'_> {
 
     fn make_file(&self, dir: &Dir, entry: &Entry) -> Result<Made> {
         match self.find(dir, entry) {
-            Some(fd) => Ok(Made { fd, temporary: None, xattrs_left_out: 0 }),
+            Some(fd) => Ok(Made { fd, temporary: None, is_shared: true, xattrs_left_out: 0 }),
             None => self.copy.make_file(dir, entry),
         }
+    }
+
+    fn make_own(&self, dir: &Dir, entry: &Entry) -> Result<Made> {
+        self.copy.make_file(dir, entry)
     }
 }

@@ -11,12 +11,14 @@
 //! A name appears in a lower only when what it names is complete, and no temporary
 //! name ever does (rules 9, 12). Not synced: durability is the caller's.
 
+mod claims;
 mod copy;
 mod create;
 mod fold;
 mod layer;
 mod leaf;
 mod linked;
+mod real;
 mod stub;
 
 use std::ffi::CString;
@@ -32,15 +34,19 @@ pub use fold::{Folded, fold};
 pub use layer::render_layer;
 pub use leaf::times;
 pub use linked::Linked;
+pub use real::{Real, Rung};
 pub use stub::Stub;
 
 use crate::cas::digest::Digest;
+use crate::cas::store::Store;
 use crate::error::{Context, Error, Result};
+use crate::manifest::diff::Change;
 use crate::manifest::node::{Entry, Meta};
 use crate::manifest::store::Trees;
 use crate::manifest::walk::Walk;
 use crate::os::dir::Dir;
 use crate::overlay::escape;
+use crate::progress::Meter;
 
 /// What regular files of a lower are made of.
 pub trait Projection: Sync {
@@ -56,15 +62,50 @@ pub trait Projection: Sync {
     /// size, mode and times. It is made on the filesystem of `dir`, the directory that
     /// gets the name, which may be done once or, for hard links, more often.
     fn make_file(&self, dir: &Dir, entry: &Entry) -> Result<Made>;
+
+    /// The same on an inode that nothing else has: a shared one cannot get this name.
+    fn make_own(&self, dir: &Dir, entry: &Entry) -> Result<Made> {
+        self.make_file(dir, entry)
+    }
+
+    /// Told before a tree is changed.
+    fn leaving(&self, _changes: &[Change]) {}
+
+    /// Told when a tree is as it is to be.
+    fn seal(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// What real files are made by, once one was made.
+    fn files(&self) -> Option<Rung> {
+        None
+    }
 }
 
-/// The projection's name in the manifest.
+/// The projections' names in the manifest.
 pub const STUB: &str = "stub";
+pub const HARDLINK: &str = "hardlink";
+pub const COPY: &str = "copy";
 
-/// The projection that a manifest names.
-pub fn named(name: &str) -> Result<Box<dyn Projection>> {
+/// A lower tree that is made or changed.
+pub struct Lower<'a> {
+    /// Its directory.
+    pub top: &'a Path,
+    /// What is kept beside it, where something is.
+    pub links: &'a Path,
+    pub store: &'a Store,
+    pub meter: &'a Meter,
+    /// Nothing of it is there.
+    pub fresh: bool,
+}
+
+/// The projection that a manifest names, for one tree.
+pub fn named<'a>(name: &str, lower: &Lower<'a>) -> Result<Box<dyn Projection + 'a>> {
+    let Lower { top, links, store, meter, fresh } = *lower;
     match name {
         STUB => Ok(Box::new(Stub::new())),
+        HARDLINK => Ok(Box::new(Real::links(store, meter, (top.to_path_buf(), links.to_path_buf()), fresh)?)),
+        COPY => Ok(Box::new(Real::copies(store, meter))),
         other => Err(Error::failure(format!("this vrift does not know the projection `{other}`"))),
     }
 }
@@ -76,6 +117,8 @@ pub struct Made {
     pub fd: OwnedFd,
     /// The name it has meanwhile, where the filesystem makes no file without one.
     pub temporary: Option<CString>,
+    /// It has a name already, elsewhere: nothing of its inode is changed.
+    pub is_shared: bool,
     /// Attributes this filesystem or namespace cannot hold.
     pub xattrs_left_out: u64,
 }

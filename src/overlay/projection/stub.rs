@@ -78,7 +78,7 @@ impl Stub {
             fchmod(&fd, mode)?;
         }
         futimens(&fd, &times(meta.mtime))?;
-        Ok(Made { fd, temporary: None, xattrs_left_out })
+        Ok(Made { fd, temporary: None, is_shared: false, xattrs_left_out })
     }
 }
 

@@ -72,6 +72,11 @@ pub fn stage(project: &Project, staging: &Path, head: &Digest, mounts: &[Mount])
     Ok(made)
 }
 
+/// The empty directory, below `staging/`, that a snapshot is mounted on.
+pub fn snapshot(session: &str, name: &str) -> String {
+    format!("{session}/{SNAPSHOTS}/{name}")
+}
+
 /// The binds of a session's plan.
 pub fn binds(root: &Path, staging: &Path, mounts: &[Mount]) -> Result<Vec<Bind>> {
     let mut binds = Vec::new();

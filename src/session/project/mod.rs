@@ -261,6 +261,11 @@ impl Place {
         self.dir.join("base").join(format!("{base}.lock"))
     }
 
+    /// What a base has linked, where its files are links to objects.
+    pub fn base_links(&self, base: i64) -> PathBuf {
+        self.dir.join("base").join(format!("{base}.links"))
+    }
+
     pub fn layer_path(&self, layer: i64) -> PathBuf {
         self.dir.join("layers").join(layer.to_string())
     }

@@ -5,17 +5,19 @@
 
 use std::path::Path;
 
-use super::{is_marked, mark, missing, sweep, unmarked};
+use super::choice::choose;
+use super::{is_marked, mark, mark_files, missing, sweep, unmarked};
 use crate::cas::Digest;
 use crate::error::{Context, Result};
 use crate::manifest::Manifest;
 use crate::manifest::base::Base;
 use crate::manifest::diff::{Change, diff};
-use crate::manifest::workspace::Workspace;
+use crate::manifest::workspace::{MAIN, Workspace};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
-use crate::overlay::projection::{self, Projection};
+use crate::overlay::projection::{self, Lower, Projection};
+use crate::progress::Meter;
 use crate::session::project::Project;
 
 /// Brings the base that a workspace has alone, or that was never whole, to the head.
@@ -56,10 +58,9 @@ pub fn finish_target(project: &Project, id: i64) -> Result<()> {
 /// Brings a base, whose exclusive lock is held, to the target that is recorded.
 fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
     let manifest = &project.manifest;
-    let projection = projection::named(&base.projection)?;
     let dest = project.base_path(base.id);
     let Some(root) = base.root else {
-        let names = render(project, &dest, &target, projection.as_ref())?;
+        let names = render(project, (base.id, &base.projection), &target)?;
         return manifest.base_reached(base.id, &target, Some(names));
     };
     let mut changes: Vec<Change> = Vec::new();
@@ -69,7 +70,11 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
     })?;
     let more = |change: &Change| i64::from(change.after.is_some()) - i64::from(change.before.is_some());
     let names = base.names.map(|names| names + changes.iter().map(more).sum::<i64>());
+    let (links, meter) = (project.base_links(base.id), Meter::default());
+    let lower = Lower { top: &dest, links: &links, store: &project.store, meter: &meter, fresh: false };
+    let projection = projection::named(&base.projection, &lower)?;
     projection::fold(changes, &dest, projection.as_ref())
+        .and_then(|_| seal(projection.as_ref(), &dest))
         .map_err(|error| error.with_hint("what was taken in is safe; the next command goes on from here"))?;
     failpoint::at("fold.done").context("change", &dest)?;
     mark(&dest, &target)?;
@@ -81,42 +86,57 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
 }
 
 /// Renders a root where nothing is, or what was cut short; returns how many names it has.
-fn render(project: &Project, dest: &Path, target: &Digest, projection: &dyn Projection) -> Result<i64> {
+fn render(project: &Project, (id, projection): (i64, &str), target: &Digest) -> Result<i64> {
+    let (dest, links, meter) = (&project.base_path(id), project.base_links(id), Meter::default());
+    let lower = Lower { top: dest, links: &links, store: &project.store, meter: &meter, fresh: true };
+    let projection = projection::named(projection, &lower)?;
     if dest.symlink_metadata().is_ok() {
         remove::remove_tree(dest)?;
     }
-    let made = projection::render(&project.manifest, target, dest, projection)?;
+    let made = projection::render(&project.manifest, target, dest, projection.as_ref())?;
+    seal(projection.as_ref(), dest)?;
     mark(dest, target)?;
     Ok(i64::try_from(made.files + made.dirs).unwrap_or(i64::MAX))
+}
+
+/// Keeps what a projection knows of the tree.
+fn seal(projection: &dyn Projection, dest: &Path) -> Result<()> {
+    projection.seal()?;
+    projection.files().map_or(Ok(()), |rung| mark_files(dest, rung))
 }
 
 /// Gives a workspace a base of its own that shows its head. Nothing refers to it until it
 /// is whole; cut short, it is swept away.
 pub fn render_own(project: &Project, now: &Workspace, head: Digest) -> Result<()> {
-    aside(project, &head, &now.name, |manifest, id| manifest.set_stack(now.id, Some(id), None))?;
+    let before = now.base.map(|base| project.manifest.base(base)).transpose()?.flatten();
+    let projection = choose(project, before.as_ref().map(|base| base.projection.as_str()))?;
+    let refer = |manifest: &Manifest, id| manifest.set_stack(now.id, Some(id), None);
+    aside(project, &head, (&now.name, projection), refer)?;
     sweep(project)
 }
 
 /// Makes a base that shows a snapshot's root; it is there as long as the snapshot is.
 pub fn render_snapshot(project: &Project, root: &Digest) -> Result<()> {
-    aside(project, root, "", |_, _| Ok(()))
+    let main = project.manifest.known_workspace(MAIN)?.base;
+    let like = main.map(|base| project.manifest.base(base)).transpose()?.flatten();
+    let projection = choose(project, like.as_ref().map(|base| base.projection.as_str()))?;
+    aside(project, root, ("", projection), |_, _| Ok(()))
 }
 
 fn aside(
     project: &Project,
     root: &Digest,
-    workspace: &str,
+    (workspace, projection): (&str, &str),
     refer: impl FnOnce(&Manifest, i64) -> Result<()>,
 ) -> Result<()> {
     let manifest = &project.manifest;
-    let id = manifest.add_base(projection::STUB)?;
+    let id = manifest.add_base(projection)?;
     let Some(_lock) = Lock::attempt(&project.base_lock(id), Hold::Exclusive)? else { return Ok(()) };
     if manifest.base(id)?.is_none() {
         return Ok(()); // a sweeper that came in between took it for one cut short
     }
     let dest = project.base_path(id);
-    let projection = projection::named(projection::STUB)?;
-    let names = render(project, &dest, root, projection.as_ref())?;
+    let names = render(project, (id, projection), root)?;
     failpoint::at("base.aside").context("make", &dest)?;
     if !is_marked(&dest, root) {
         return Err(unmarked(workspace));

@@ -1,7 +1,7 @@
 //! What a workspace is shown by, and bringing it to the head (rules 10 to 14).
 //!
 //! ```text
-//! base/<n>          stubs; shown by one workspace alone it is folded in place
+//! base/<n>          what a projection makes; shown by one workspace alone it is folded in place
 //! layers/<n>        over a base that several share: nobody changes that one
 //! ```
 //! | the workspace | its stack comes to its head by |
@@ -15,17 +15,19 @@
 //! a kill finishes it, or sweeps it away.
 
 mod base;
+mod choice;
 mod layer;
 mod sweep;
 
 use std::path::Path;
 
 pub use base::{finish_target, render_snapshot};
+pub use choice::choose;
 pub use layer::adopt;
 pub use sweep::sweep;
 
 use crate::cas::Digest;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Error, Result};
 use crate::manifest::Manifest;
 use crate::manifest::diff::{Change, diff};
 use crate::manifest::stack::Layer;
@@ -34,12 +36,14 @@ use crate::os::dir::Dir;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
 use crate::os::xattr;
-use crate::overlay::probe::Probe;
+use crate::overlay::projection::{Rung, STUB};
 use crate::session::project::Project;
 
 /// A stack that shows its workspace's head, and will as long as the locks are held.
 pub struct Ready {
     pub base: i64,
+    /// The base's.
+    pub projection: &'static str,
     /// Topmost first.
     pub layers: Vec<i64>,
     pub root: Digest,
@@ -69,9 +73,6 @@ pub fn ready(mut project: Project, workspace: &str) -> Result<(Project, Ready)> 
             return Ok((project, ready));
         }
         drop(token);
-        if now.base.is_none() {
-            stubs_work(&project)?;
-        }
         // as the owner of everything in the trees (rule 4)
         let place = project.close();
         as_root_of_own_files("bring the lower tree up to date", || {
@@ -94,7 +95,8 @@ fn hold(project: &Project, now: &Workspace, head: Digest, distrusted: &mut bool)
     let Some(base) = manifest.base(id)? else { return Ok(None) };
     let (Some(base_root), None) = (base.root, base.target) else { return Ok(None) };
     let shown = layers.first().map_or(base_root, |layer| layer.root);
-    if shown != head || (!layers.is_empty() && manifest.sharers(id)? == 1) {
+    let projection = choose(project, Some(&base.projection))?;
+    if projection != base.projection || shown != head || (!layers.is_empty() && manifest.sharers(id)? == 1) {
         return Ok(None);
     }
     if !is_marked(&project.base_path(id), &base_root) {
@@ -110,15 +112,13 @@ fn hold(project: &Project, now: &Workspace, head: Digest, distrusted: &mut bool)
             return Ok(None);
         }
     }
-    Ok(Some(Ready { base: id, layers: layers.iter().map(|layer| layer.id).collect(), root: head, locks }))
-}
-
-/// A base is made of stubs: this kernel and this store must show them. Asked before a first
-/// take-in too, so that nobody waits for one that is of no use.
-pub fn stubs_work(project: &Project) -> Result<()> {
-    let Err(why) = Probe::cached(project.store.root())?.stub else { return Ok(()) };
-    let error = Error::new(Kind::Unsupported, format!("runs do not work here: {why}"));
-    Err(error.with_hint(why.hint().unwrap_or("vrift doctor says more")))
+    Ok(Some(Ready {
+        base: id,
+        projection,
+        layers: layers.iter().map(|layer| layer.id).collect(),
+        root: head,
+        locks,
+    }))
 }
 
 /// Brings the stack of a workspace to its head. The caller holds the workspace's session
@@ -154,11 +154,14 @@ fn next(project: &Project, now: &Workspace) -> Result<Step> {
     let manifest = &project.manifest;
     let Some(head) = now.head.filter(|_| now.deleted.is_none()) else { return Ok(Step::Nothing) };
     let Some(id) = now.base else {
-        let made = manifest
-            .transaction(|manifest| manifest.create_base(now.id, crate::overlay::projection::STUB))?;
+        let projection = choose(project, None)?;
+        let made = manifest.transaction(|manifest| manifest.create_base(now.id, projection))?;
         return Ok(Step::Fold(made));
     };
     let base = manifest.base(id)?.ok_or_else(|| missing(id))?;
+    if choose(project, Some(&base.projection))? != base.projection {
+        return Ok(Step::Own(head));
+    }
     let layers = manifest.layers(now.layer)?;
     let (Some(base_root), None) = (base.root, base.target) else { return Ok(Step::Fold(id)) };
     let shown = layers.first().map_or(base_root, |layer| layer.root);
@@ -224,6 +227,23 @@ fn changes(manifest: &Manifest, from: &Digest, to: &Digest) -> Result<(Vec<Chang
 /// The root that a lower shows, on its directory. A copy or a backup that lost the
 /// xattrs of the stubs, which then read as zeros, has lost this one too (rule 20).
 pub const MARK: &std::ffi::CStr = c"user.vrift.root";
+
+/// What the real files of a base are made by, on its directory.
+const FILES: &std::ffi::CStr = c"user.vrift.files";
+
+fn mark_files(dest: &Path, rung: Rung) -> Result<()> {
+    xattr::set(Dir::open(dest)?, FILES, rung.name().as_bytes()).context("mark", dest)
+}
+
+/// What the files of a base are: stubs, or made by a reflink, a link or a copy.
+pub fn files(project: &Project, base: i64, projection: &str) -> String {
+    if projection == STUB {
+        return STUB.into();
+    }
+    let mark = Dir::open(&project.base_path(base)).ok().and_then(|dir| xattr::get(dir, FILES).ok().flatten());
+    // without one no file has any content
+    mark.map_or_else(|| "copy".into(), |mark| String::from_utf8_lossy(&mark).into_owned())
+}
 
 fn mark(dest: &Path, root: &Digest) -> Result<()> {
     xattr::set(Dir::open(dest)?, MARK, root.hex().as_bytes()).context("mark", dest)

@@ -12,12 +12,14 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 
 use super::changes;
 use crate::cas::Digest;
+use crate::cas::publish::Keep;
 use crate::error::{Context, Result};
 use crate::manifest::stack::Layer;
 use crate::os::dir::{Dir, stat_fd};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
+use crate::overlay::projection::HARDLINK;
 use crate::session::project::Project;
 
 /// Removes what nobody needs. The caller may write all of the caller's files.
@@ -44,6 +46,7 @@ pub fn sweep(project: &Project) -> Result<()> {
             continue;
         }
         remove::remove_tree(&project.base_path(base.id))?;
+        remove::remove_tree(&project.base_links(base.id))?;
         failpoint::at("sweep.base").context("remove", &path)?;
         manifest.remove_base(base.id)?;
         remove::remove_tree(&path)?;
@@ -65,9 +68,11 @@ fn settle(project: &Project, layer: &Layer) -> Result<()> {
         let seen = names.entry(ino).or_insert((0, links, content.digest));
         seen.0 += 1;
     }
+    let hardlinks = project.manifest.has_projection(HARDLINK)?;
+    let keep = if hardlinks { Keep::Mode } else { Keep::Nothing };
     for (ino, (here, links, digest)) in names {
         if links == here + 1 && project.store.is_object(&digest, ino)? {
-            project.store.settle(&digest)?;
+            project.store.settle(&digest, links.into(), keep)?;
         }
     }
     Ok(())
