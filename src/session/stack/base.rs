@@ -120,7 +120,8 @@ pub fn render_snapshot(project: &Project, root: &Digest) -> Result<()> {
     let main = project.manifest.known_workspace(MAIN)?.base;
     let like = main.map(|base| project.manifest.base(base)).transpose()?.flatten();
     let projection = choose(project, like.as_ref().map(|base| base.projection.as_str()))?;
-    aside(project, root, ("", projection), |_, _| Ok(()))
+    aside(project, root, ("", projection), |_, _| Ok(()))?;
+    sweep(project)
 }
 
 fn aside(

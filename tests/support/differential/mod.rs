@@ -252,7 +252,7 @@ impl Bench {
     ) -> Result<Performed, String> {
         let script = self.world.path().join("script");
         let directories = if way.moves_directories { "any" } else { "upper" };
-        let links = if way.shares_inodes { "shared" } else { "exact" };
+        let links = if way.shares_inodes || self.world.links_objects() { "shared" } else { "exact" };
         let calls_as_text: String = calls.iter().map(|call| format!("{call}\n")).collect();
         std::fs::write(&script, format!("begin {directories} {links}\ntree\n{calls_as_text}tree\n")).unwrap();
         command.arg(&script).current_dir(place).stdin(Stdio::null());
