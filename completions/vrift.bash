@@ -605,7 +605,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -660,6 +660,10 @@ _vrift() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --projection)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -695,7 +699,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -750,6 +754,10 @@ _vrift() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --projection)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1553,7 +1561,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__try)
-            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1612,6 +1620,10 @@ _vrift() {
                     return 0
                     ;;
                 --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --projection)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
