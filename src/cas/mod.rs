@@ -6,6 +6,7 @@
 //!   lock                shared to publish, exclusive to sweep one shard
 //!   written             bytes since the last collection   debt.rs
 //!   objects/xx/yyyy…    one content each, 0444           digest.rs
+//!   quarantine/         what was damaged                 quarantine.rs
 //! ```
 //!
 //! - One writer: [`publish`]. An object gets its name by linkat, of an unnamed
@@ -25,6 +26,7 @@ pub mod digest;
 pub mod finding;
 pub mod format;
 pub mod publish;
+pub mod quarantine;
 pub mod receive;
 pub mod sparse;
 pub mod store;

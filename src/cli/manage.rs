@@ -131,6 +131,13 @@ pub struct Verify {
     /// Hash every content, too; without it sizes and modes are looked at.
     #[arg(long)]
     pub deep: bool,
+    /// Put right what can be, then look again.
+    ///
+    /// Missing contents come back from the projects' directories where their digest fits, lower
+    /// trees are rendered anew. A state that needs what is lost gives way to the newest one before
+    /// it that is whole. Nothing damaged is deleted: it is moved to STORE/quarantine.
+    #[arg(long)]
+    pub repair: bool,
     #[command(flatten)]
     pub json: Json,
 }

@@ -9,19 +9,29 @@ use crate::cas::finding::Finding;
 use crate::cli::{Global, Verify};
 use crate::error::Result;
 use crate::paths;
-use crate::session::verify::{Report, verify};
+use crate::session::verify::{Repaired, Report, verify, verify_and_repair};
 
 pub fn run(global: &Global, args: &Verify, printer: &Printer) -> Result<Status> {
     let root = paths::store(global.store.as_deref())?;
-    let Some(store) = Store::open_to_read(&root)? else {
+    let open = if args.repair { Store::open } else { Store::open_to_read };
+    let Some(store) = open(&root)? else {
         printer.say("there is no store yet");
         return Ok(0);
     };
-    let report = bar::with(printer, "looking at", |meter| verify(&store, args.deep, meter))?;
+    let (report, repaired) = bar::with(printer, "looking at", |meter| match args.repair {
+        true => verify_and_repair(&store, args.deep, meter),
+        false => Ok((verify(&store, args.deep, meter)?, Repaired::default())),
+    })?;
     let status = Status::from(!report.found.is_empty());
     if args.json.json {
-        printer.json(&json_of(&report));
+        printer.json(&json_of(&report, &repaired));
         return Ok(status);
+    }
+    for done in &repaired.done {
+        printer.say(&format!("repaired: {done}"));
+    }
+    for left in &repaired.left {
+        printer.warn(&format!("not repaired: {left}"));
     }
     for finding in &report.found {
         printer.out(&line(finding, printer));
@@ -64,10 +74,11 @@ fn place_of((state, path): &(String, String)) -> String {
     if path.is_empty() { state.clone() } else { format!("{state} at `{path}`") }
 }
 
-fn json_of(report: &Report) -> Value {
+fn json_of(report: &Report, repaired: &Repaired) -> Value {
     json!({
         "found": report.found.iter().map(json_of_finding).collect::<Vec<Value>>(),
         "notes": report.notes,
+        "repaired": repaired.done, "left": repaired.left,
         "objects": report.objects, "trees": report.trees, "lowers": report.lowers,
         "projects": report.projects,
     })

@@ -24,6 +24,8 @@ pub enum Cause {
     Resolve,
     /// Host edits that came in when changes were written to the host.
     Apply,
+    /// The state before needs what is lost.
+    Repair,
 }
 
 impl Cause {
@@ -38,6 +40,7 @@ impl Cause {
             Cause::Merge => "merge",
             Cause::Resolve => "resolve",
             Cause::Apply => "apply",
+            Cause::Repair => "repair",
         }
     }
 }

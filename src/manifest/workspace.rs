@@ -92,6 +92,14 @@ impl Manifest {
         self.doing("read workspaces from", rows)
     }
 
+    /// Deleted ones, too.
+    pub fn all_workspaces(&self) -> Result<Vec<Workspace>> {
+        let query = format!("SELECT {COLUMNS} FROM workspace ORDER BY id");
+        let mut query = self.doing("read", self.connection().prepare_cached(&query))?;
+        let rows = query.query_map([], row_of).and_then(Iterator::collect);
+        self.doing("read workspaces from", rows)
+    }
+
     /// The names of workspaces that a user made.
     pub fn workspace_names(&self) -> Result<Vec<String>> {
         let all = self.workspaces()?.into_iter();

@@ -8,6 +8,7 @@ pub mod early;
 pub mod failpoint;
 pub mod filesystem;
 pub mod idle;
+pub mod immutable;
 pub mod link;
 pub mod lock;
 pub mod mkdir;

@@ -39,6 +39,11 @@ impl Manifest {
         Ok(found)
     }
 
+    /// Makes all indexes anew from their tables.
+    pub fn make_indexes(&self) -> Result<()> {
+        self.doing("make the indexes of", self.connection().execute_batch("REINDEX"))
+    }
+
     fn texts(&self, query: &str) -> Result<Vec<String>> {
         let mut query = self.doing("check", self.connection().prepare(query))?;
         let rows = query.query_map([], |row| row.get(0)).and_then(Iterator::collect);

@@ -14,8 +14,8 @@ pub struct Named {
     pub digest: Digest,
     /// It is a root record; else a tree of any kind.
     pub is_root: bool,
-    /// Only a cache names it: it can be made again.
-    pub is_cache: bool,
+    /// Only a cache names it: it can be made again. It is the listing of this directory.
+    pub cached: Option<Vec<u8>>,
 }
 
 /// (label, digest) of roots.
@@ -43,8 +43,8 @@ const TREES: &[&str] = &[
     "SELECT 'a conflict at ' || CAST(path AS TEXT), theirs FROM conflict",
 ];
 
-/// The same of a cache.
-const CACHED: &[&str] = &["SELECT 'what sync saw of ' || CAST(dir AS TEXT), tree FROM host_stamp"];
+/// The same of a cache, by directory.
+const CACHED: &[&str] = &["SELECT dir, tree FROM host_stamp"];
 
 impl Manifest {
     /// Everything that rows name, what a user cares for most first.
@@ -56,8 +56,13 @@ impl Manifest {
             for query in queries {
                 let mut query = self.doing("read", self.connection().prepare_cached(query))?;
                 let rows = query.query_map([], |row| {
-                    let label = String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned();
-                    Ok(Named { label, digest: digest_at(row, 1)?, is_root, is_cache })
+                    let bytes = row.get_ref(0)?.as_bytes()?;
+                    let label = String::from_utf8_lossy(bytes);
+                    let (label, cached) = match is_cache {
+                        true => (format!("what sync saw of {label:?}"), Some(bytes.to_vec())),
+                        false => (label.into_owned(), None),
+                    };
+                    Ok(Named { label, digest: digest_at(row, 1)?, is_root, cached })
                 });
                 let rows = rows.and_then(|rows| rows.collect::<rusqlite::Result<Vec<_>>>());
                 named.extend(self.doing("read roots from", rows)?);

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::cas::finding::{Finding, Subject, What};
-use crate::error::{Result, plain};
+use crate::error::{Kind, Result, plain};
 use crate::manifest::base::Base;
 use crate::manifest::diff::diff;
 use crate::manifest::stack::Layer;
@@ -151,6 +151,10 @@ fn told(
             let path = plain(std::os::unix::ffi::OsStrExt::from_bytes(path.as_slice()));
             Finding::new(what, subject.clone(), format!("{place}/{path}"), detail)
         })),
+        // a tree is missing or broken, which is told of itself
+        Err(error) if error.kind() == Kind::Corrupt => {
+            looked.notes.push(format!("{place} cannot be compared: {error}"));
+        }
         Err(error) => {
             looked.found.push(Finding::new(
                 what,

@@ -12,17 +12,20 @@
 //! | lower trees and layers against their roots | `lowers.rs`, `overlay/verify.rs` |
 //! | sessions, locks, strays | `places.rs` |
 
+mod copies;
 mod lowers;
 mod places;
+mod repair;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use self::lowers::Looked;
+pub use self::repair::Repaired;
 use super::project::Project;
 use crate::cas::finding::{Finding, Subject, What};
 use crate::cas::verify::Wanted;
-use crate::cas::{Digest, Store};
+use crate::cas::{Digest, Store, quarantine};
 use crate::error::{Error, Result, plain};
 use crate::manifest::verify::{BROKEN, Forest};
 use crate::manifest::{Manifest, db};
@@ -60,6 +63,24 @@ pub fn verify(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
     Ok(report)
 }
 
+/// Looks at everything, puts right what can be, and looks again: what the report has then
+/// is lost, or could not be put right.
+pub fn verify_and_repair(store: &Store, deep: bool, meter: &Meter) -> Result<(Report, Repaired)> {
+    let report = verify(store, deep, meter)?;
+    if report.found.is_empty() {
+        return Ok((report, Repaired::default()));
+    }
+    let repaired = repair::repair(store, &report.found)?;
+    let mut report = verify(store, deep, meter)?;
+    for finding in report.found.iter_mut().filter(|finding| is_of_content(finding.what)) {
+        finding.remedy = LOST.into();
+    }
+    Ok((report, repaired))
+}
+
+/// What is left where a content is nowhere any more.
+const LOST: &str = "lost, unless a backup has it; where no state needs it any more gc removes the rest";
+
 /// Only a deep look finds it.
 fn is_hashed(finding: &Finding) -> bool {
     finding.what == What::ObjectDigest || finding.detail.contains("another digest")
@@ -67,6 +88,10 @@ fn is_hashed(finding: &Finding) -> bool {
 
 fn pass(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
     let mut report = Report { found: places::look_at_store(store.root())?, ..Report::default() };
+    if let count @ 1.. = store.set_aside_count() {
+        let place = store.root().join(quarantine::NAME);
+        report.notes.push(format!("{} has {count} of what was set aside", plain(place.as_os_str())));
+    }
     let mut wanted = Wanted::new();
     for dir in places::projects(store.root())? {
         let id = dir.file_name().map(plain).unwrap_or_default();
@@ -103,8 +128,7 @@ fn project(
         return Ok(()); // being registered, or that was cut short
     }
     report.projects += 1;
-    // what an open would make anew
-    if dir.join(db::NAME).metadata().map_or(0, |file| file.len()) == 0 {
+    if !has_manifest(dir) {
         return Err(Error::corrupt("the manifest is gone or empty, and the project was used before"));
     }
     let manifest = Manifest::open_in(store, dir)?;
@@ -127,6 +151,11 @@ fn project(
     report.notes.extend(looked.notes);
     report.lowers += looked.trees;
     Ok(())
+}
+
+/// There is one that an open would not make anew.
+fn has_manifest(dir: &Path) -> bool {
+    dir.join(db::NAME).metadata().is_ok_and(|file| file.len() > 0)
 }
 
 /// Adds to each object and tree which states and paths need it.
