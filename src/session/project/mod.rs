@@ -115,12 +115,13 @@ impl Project {
 
     /// A project by its directory's name in the store, as its manifest has it, whether the
     /// directory on the host is still there or not. `None`: nothing is recorded of it.
-    pub fn of_store(store: Store, id: &str) -> Result<Option<Self>> {
+    pub fn of_store(store: &Store, id: &str) -> Result<Option<Self>> {
         let dir = store.projects_path().join(id);
-        let manifest = Manifest::open_in(&store, &dir)?;
+        let manifest = Manifest::open_in(store, &dir)?;
         let Some(root) = identity::path_of(&manifest)? else { return Ok(None) };
+        let again = Store::open_to_read(store.root())?.ok_or_else(|| gone(store.root()))?;
         let identity = identity::of(&root).unwrap_or_default();
-        let place = Place { root, dir, store, config: Arc::default(), identity };
+        let place = Place { root, dir, store: again, config: Arc::default(), identity };
         Ok(Some(Self { place, manifest, registered_now: false }))
     }
 

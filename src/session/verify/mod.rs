@@ -141,7 +141,7 @@ fn project(
     let again = Store::open_to_read(store.root())?;
     let looked = as_root_of_own_files("look at lower trees", || {
         let mut looked = Looked::default();
-        if let Some(project) = again.map(|store| Project::of_store(store, id)).transpose()?.flatten() {
+        if let Some(project) = again.map(|store| Project::of_store(&store, id)).transpose()?.flatten() {
             looked = lowers::look(&project, deep)?;
             places::look(&project, &mut looked)?;
         }

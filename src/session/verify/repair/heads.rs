@@ -28,8 +28,7 @@ pub fn repair(store: &Store, found: &[Finding], repaired: &mut Repaired) -> Resu
     for (id, manifest, forest) in readable(store)? {
         let lost = lost(store, &forest);
         drop(manifest);
-        let Some(again) = Store::open(store.root())? else { continue };
-        let Some(project) = Project::of_store(again, &id)? else { continue };
+        let Some(project) = Project::of_store(store, &id)? else { continue };
         for workspace in project.manifest.workspaces()? {
             let Some(head) = workspace.head.filter(|head| !forest.is_whole(head, &lost)) else { continue };
             let back = go_back(&project, &workspace, &head, (&forest, &lost));

@@ -42,7 +42,7 @@ pub fn repair(store: &Store, found: &[Finding], repaired: &mut Repaired) -> Resu
 pub fn with_project(store: &Store, id: &str, work: impl FnOnce(&Project) -> Result<()>) -> Result<()> {
     as_root_of_own_files("render anew", || {
         let store = Store::open(store.root())?;
-        let project = store.map(|store| Project::of_store(store, id)).transpose()?.flatten();
+        let project = store.map(|store| Project::of_store(&store, id)).transpose()?.flatten();
         project.map_or(Ok(()), |project| work(&project))
     })
 }
