@@ -1697,7 +1697,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__verify)
-            opts="-C -q -v -h --deep --json --store --config --color --quiet --verbose --help"
+            opts="-C -q -v -h --deep --repair --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

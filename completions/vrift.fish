@@ -525,6 +525,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand verify" -l color -d 'When to
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand verify" -l deep -d 'Hash every content, too; without it sizes and modes are looked at'
+complete -c vrift -n "__fish_vrift_using_subcommand verify" -l repair -d 'Put right what can be, then look again'
 complete -c vrift -n "__fish_vrift_using_subcommand verify" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand verify" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand verify" -s v -l verbose -d 'Say more'
