@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use support::World;
@@ -405,4 +406,53 @@ fn it_takes_nothing_from_runs_that_go_on_beside_it() {
         world.run(["export", name, dest.to_str().unwrap()]).ok();
         assert!(dest.join("f5").exists());
     }
+}
+
+/// Bytes of disk below a directory; a file with several names counts once.
+fn disk(top: &std::path::Path) -> u64 {
+    let mut seen = std::collections::HashSet::new();
+    let entries = walkdir::WalkDir::new(top).into_iter().flatten().filter_map(|entry| entry.metadata().ok());
+    entries.filter(|stat| seen.insert(stat.ino())).map(|stat| stat.blocks() * 512).sum()
+}
+
+/// The live state, as much of old ones as was allowed, and what it takes to show it.
+#[test]
+fn builds_without_end_take_three_times_the_live_size() {
+    needs_sessions!();
+    let world = World::new();
+    let builds = if std::env::var_os("VRIFT_SLOW").is_some() { 200 } else { 12 };
+    for file in 0..40 {
+        let data: String = (0..12_000).map(|n| format!("{},", n * file % 251)).collect();
+        world.write(
+            &format!("f{file}.c"),
+            format!("const int n{file} = 0;\nstatic const int data[] = {{{data}}};\nint f{file}(int i) {{ return data[i] + n{file}; }}\n"),
+        );
+    }
+    let calls: String = (0..40)
+        .map(|file| format!("int f{file}(int); int g{file}(void) {{ return f{file}(1); }}\n"))
+        .collect();
+    world.write("main.c", format!("{calls}int main(void) {{ return 0; }}\n"));
+    world.write(
+        "Makefile",
+        "objects := $(patsubst %.c,%.o,$(wildcard *.c))\nprogram: $(objects)\n\tcc -o $@ $^\n%.o: %.c\n\tcc -O0 -c -o $@ $<\n",
+    );
+    world.exec(["make", "-j2"]).ok();
+    let live = world.path().join("live");
+    world.run(["export", "main", live.to_str().unwrap()]).ok();
+    let live = disk(&live);
+    for build in 1..=builds {
+        world
+            .sh(&format!("sed -i 's/^const int n.*/const int n{0} = {build};/' f{0}.c && make", build % 40))
+            .ok();
+        if build % 50 == 0 || build == builds {
+            let mut command = world.vrift();
+            command.env("VRIFT_HISTORY_BYTES", live.to_string()).args(["gc", "--grace", "0"]);
+            support::Ran(command.output().unwrap()).ok();
+        }
+    }
+    let taken = disk(&world.store);
+    assert!(taken <= 3 * live, "{taken} bytes for {live} live ones");
+    // and it is all there
+    assert_eq!(world.sh("make").ok().lines().last(), Some("make: 'program' is up to date."));
+    assert_whole(&world.store);
 }

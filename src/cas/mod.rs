@@ -5,6 +5,7 @@
 //!   format.json         version and feature lists        format.rs
 //!   lock                shared to publish, exclusive to sweep one shard
 //!   written             bytes since the last collection   debt.rs
+//!   reserve             space for a collection on a full disk   reserve.rs
 //!   objects/xx/yyyy…    one content each, 0444           digest.rs
 //!   quarantine/         what was damaged                 quarantine.rs
 //! ```
@@ -28,6 +29,7 @@ pub mod format;
 pub mod publish;
 pub mod quarantine;
 pub mod receive;
+pub mod reserve;
 pub mod sparse;
 pub mod store;
 pub mod sweep;

@@ -32,9 +32,11 @@ impl Store {
             Some(store) => Ok(store),
             None => {
                 create(root)?;
-                Self::open(root)?.ok_or_else(|| {
+                let store = Self::open(root)?.ok_or_else(|| {
                     Error::failure(format!("the store `{}` vanished while it was made", root.display()))
-                })
+                })?;
+                store.keep_reserve();
+                Ok(store)
             }
         }
     }

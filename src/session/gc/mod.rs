@@ -64,6 +64,9 @@ pub struct Swept {
 
 /// Collects. `None`: it was to be quiet, and is not due, or another one is at work.
 pub fn gc(store: &Store, options: Options, meter: &Meter) -> Result<Option<Swept>> {
+    if !options.dry_run {
+        store.give_reserve();
+    }
     let alone = Lock::attempt(&store.root().join("gc.lock"), Hold::Exclusive)?;
     let Some(_alone) = alone else {
         if options.quiet {
@@ -89,6 +92,7 @@ pub fn gc(store: &Store, options: Options, meter: &Meter) -> Result<Option<Swept
         swept.heads = marks.forget(&expired)?;
         sweep::all(&mut marks, options, (&mut swept, meter))?;
         store.clear_debt(marks.bytes());
+        store.keep_reserve();
         swept.kept = marks.kept.len() as u64;
     }
     Ok(Some(swept))

@@ -35,20 +35,9 @@ pub fn count_all(store: &Store, marks: &mut Marks<'_>, grace: Duration, swept: &
     Ok(())
 }
 
-/// Removes trees, then objects.
+/// Removes objects, then trees: only the latter takes space before it gives any.
 pub fn all(marks: &mut Marks<'_>, options: Options, (swept, meter): (&mut Swept, &Meter)) -> Result<()> {
     let quiet = options.quiet;
-    for project in 0..marks.projects.len() {
-        let unneeded = quietly(quiet, || marks.projects[project].unneeded())?;
-        for batch in unneeded.chunks(BATCH) {
-            let alone = alone(marks, quiet)?;
-            let began = Instant::now();
-            swept.trees += marks.drop_trees(project, batch)?;
-            failpoint::at("gc.trees").context("remove trees of", marks.projects[project].manifest.path())?;
-            release(alone, began);
-        }
-        marks.projects[project].manifest.checkpoint_if_large(true)?;
-    }
     let store = marks.store;
     for shard in store.shards()? {
         let kept = &marks.kept;
@@ -62,6 +51,17 @@ pub fn all(marks: &mut Marks<'_>, options: Options, (swept, meter): (&mut Swept,
             drop(large); // now the disk gets their blocks back
             rest = &rest[done..];
         }
+    }
+    for project in 0..marks.projects.len() {
+        let unneeded = quietly(quiet, || marks.projects[project].unneeded())?;
+        for batch in unneeded.chunks(BATCH) {
+            let alone = alone(marks, quiet)?;
+            let began = Instant::now();
+            swept.trees += marks.drop_trees(project, batch)?;
+            failpoint::at("gc.trees").context("remove trees of", marks.projects[project].manifest.path())?;
+            release(alone, began);
+        }
+        marks.projects[project].manifest.checkpoint_if_large(true)?;
     }
     Ok(())
 }
