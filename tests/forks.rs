@@ -307,3 +307,18 @@ fn what_became_the_workspaces_own_stays_in_a_fork_that_syncs_later() {
     assert_eq!(sh_in(&world, "f", "cat dist/x vrift.toml | head -n 2").ok(), "built\n[paths]\n");
     assert_eq!(world.sh("cat dist/x").ok(), "built\n");
 }
+
+#[test]
+fn layers_that_take_each_other_back_show_what_is_below() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("d/x", "x");
+    world.exec(["true"]).ok();
+    world.run(["fork", "f"]).ok();
+    world.run(["exec", "-w", "f", "--", "sh", "-c", "echo y > d/x"]).ok();
+    world.run(["restore", "-w", "f", "main"]).ok();
+    world.run(["exec", "-w", "f", "--", "true"]).ok();
+    assert_eq!(world.run(["exec", "-w", "f", "--", "cat", "d/x"]).ok(), "x");
+    let said = world.run(["verify", "--deep"]);
+    assert_eq!(said.code(), 0, "{}", said.stdout());
+}

@@ -10,13 +10,14 @@ use crate::cas::Digest;
 use crate::error::{Context, Result};
 use crate::manifest::base::Pending;
 use crate::manifest::diff::Change;
+use crate::manifest::dir::read_root;
 use crate::manifest::stack::Layer;
 use crate::manifest::workspace::Workspace;
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::overlay::escape;
-use crate::overlay::projection::{Copy, Linked, Projection, render_layer};
+use crate::overlay::projection::{Copy, Linked, Projection, dress, render_layer};
 use crate::progress::Meter;
 use crate::session::project::Project;
 
@@ -61,7 +62,7 @@ pub fn render(
 ) -> Result<()> {
     let bytes = changes.iter().filter_map(|change| change.after.as_ref()?.content());
     let bytes = bytes.map(|content| i64::try_from(content.size).unwrap_or(i64::MAX)).sum();
-    let make = |dest: &Path| fill(dest, changes, &to, &copies(project, &Meter::default()));
+    let make = |dest: &Path| fill(project, dest, changes, &to, &copies(project, &Meter::default()));
     build(project, now, (base, now.layer), (under, to), bytes, make)
 }
 
@@ -74,7 +75,7 @@ pub fn merge(project: &Project, now: &Workspace, layers: &[Layer]) -> Result<()>
     let meter = Meter::default();
     let make = |dest: &Path| {
         let linked = Linked::new(copies(project, &meter), dest, &sources)?;
-        fill(dest, changes, &top.root, &linked)
+        fill(project, dest, changes, &top.root, &linked)
     };
     build(project, now, (top.base, bottom.below), (bottom.under, top.root), bytes, make)
 }
@@ -112,9 +113,19 @@ fn build(
     sweep(project)
 }
 
-fn fill(dest: &Path, changes: Vec<Change>, root: &Digest, projection: &dyn Projection) -> Result<i64> {
+fn fill(
+    project: &Project,
+    dest: &Path,
+    changes: Vec<Change>,
+    root: &Digest,
+    projection: &dyn Projection,
+) -> Result<i64> {
     let names = i64::try_from(changes.len()).unwrap_or(i64::MAX);
     render_layer(changes, dest, projection)?;
+    if names == 0 {
+        // layers that took each other back: the top is as the root has it, and there is no change that says so
+        dress(dest, &read_root(&project.manifest, root)?.meta)?;
+    }
     failpoint::at("layer.rendered").context("make", dest)?;
     mark(dest, root)?;
     Ok(names)
@@ -138,7 +149,7 @@ pub fn adopt(project: &Project, workspace: i64, row: &Pending, as_it_stands: boo
             let (changes, _) = changes(manifest, &row.from, &row.to)?;
             let meter = Meter::default();
             let linked = Linked::new(copies(project, &meter), &dest, &[upper])?;
-            fill(&dest, changes, &layer.root, &linked)?;
+            fill(project, &dest, changes, &layer.root, &linked)?;
         }
     }
     failpoint::at("upper.layered").context("make", &dest)?;
