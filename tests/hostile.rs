@@ -246,7 +246,8 @@ fn link_groups_can_be_changed_inside() {
     assert_eq!(world.sh(links).ok(), "3 a\n3 b\n3 d/c\n1\n1\n1\n");
     // As cargo does: the target is removed, and linked anew from another.
     world.sh("rm b; echo 2 > new; ln new b; rm new; ln -f d/c a").ok();
-    assert_eq!(world.sh(links).ok(), "2 a\n1 b\n2 d/c\n1\n2\n1\n");
+    let alone = if world.links_objects() { 2 } else { 1 };
+    assert_eq!(world.sh(links).ok(), format!("2 a\n{alone} b\n2 d/c\n1\n2\n1\n"));
     world.sh("rm d/c; ln b d/c").ok();
     assert_eq!(world.sh(links).ok(), "1 a\n2 b\n2 d/c\n1\n2\n2\n");
 }

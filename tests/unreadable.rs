@@ -97,7 +97,7 @@ fn closed() -> (Theirs, String) {
 }
 
 /// What is there, and what comes of opening it. Owners have no numbers inside but one's own.
-const LOOK: &str = "for f in secret d/key vault listed a; do stat -c '%n %F %a %s %Y %h' $f; done; \
+const LOOK: &str = "for f in secret d/key vault listed a; do stat -c '%n %F %a %s %Y' $f; done; \
      for f in secret d/key vault/inner listed/inner a; do cat $f 2>&1; done; ls vault 2>&1; ls d";
 
 #[test]

@@ -46,6 +46,11 @@ pub struct Shape {
     /// This needs cgroup v2 with the controllers delegated to the caller.
     #[arg(long, value_name = "LIMITS", help_heading = "Confinement")]
     pub limit: Option<String>,
+    /// Let a path of `[tier1]` be written in this run.
+    ///
+    /// In the project what is written is kept in the workspace; a directory outside is then the host's own.
+    #[arg(long, value_name = "PATH")]
+    pub unlock: Vec<String>,
     /// What the files of the view are below: auto, stub, hardlink or copy.
     ///
     /// Else it stays as it is, or is the best that works on this machine (vrift doctor). `stub`:

@@ -33,12 +33,21 @@ pub fn list(global: &Global, json: bool, printer: &Printer) -> Result<Status> {
 pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> Result<Status> {
     let here = super::current_directory()?.join(path);
     let (root, config) = super::configured(global)?;
+    if let Some(outer) = config.tier1_outside.iter().find(|outer| here.starts_with(outer)) {
+        let rule = format!("{} in the configuration", crate::config::keys::TIER1_PATHS);
+        let found = Explained { path: outer.as_os_str().as_encoded_bytes().to_vec(), class: Class::Tier1, rule };
+        return tell(&found, here.as_os_str().as_encoded_bytes(), json, &config, printer);
+    }
     let inner = super::relative_to(&root, &here)?;
     let is_dir = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     let found = ask(&root, &config, &inner, is_dir);
+    tell(&found, &inner, json, &config, printer)
+}
+
+fn tell(found: &Explained, inner: &[u8], json: bool, config: &Config, printer: &Printer) -> Result<Status> {
     if json {
-        let mut value = as_json(&found);
-        value["asked"] = String::from_utf8_lossy(&inner).into();
+        let mut value = as_json(found);
+        value["asked"] = String::from_utf8_lossy(inner).into();
         value["kept"] = found.class.keeps().into();
         value["write"] = found.class.write().into();
         printer.json(&value);
@@ -49,10 +58,10 @@ pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> R
     } else {
         format!(", as all of {}", shown(&found.path))
     };
-    printer.out(&format!("{} is {}{whole}\n", shown(&inner), found.class.name()));
+    printer.out(&format!("{} is {}{whole}\n", shown(inner), found.class.name()));
     printer.out(&format!("rule: {}\n", found.rule));
     printer.out(&format!("a write there: {}\n", found.class.write()));
-    notice(&config, printer);
+    notice(config, printer);
     Ok(0)
 }
 
@@ -72,6 +81,6 @@ fn tone(class: Class) -> Tone {
     match class {
         Class::Follow | Class::Own => Tone::Good,
         Class::Live => Tone::Bad,
-        Class::Scratch | Class::Hide => Tone::Warning,
+        Class::Scratch | Class::Hide | Class::Tier1 => Tone::Warning,
     }
 }

@@ -25,6 +25,7 @@ pub fn settings(options: &cli::Shape, cwd: &Path) -> Result<Vec<Setting>> {
         list(keys::CACHES, "--cache", options.cache.clone()),
         flag(keys::PRIVATE_TMP, "--private-tmp", options.private_tmp),
         list(keys::RUN_BIND, "--bind", binds),
+        list(keys::UNLOCK, "--unlock", options.unlock.clone()),
         text(keys::PROJECTION, "--projection", &options.projection),
         text(keys::LIMIT, "--limit", &options.limit),
         list(keys::SETENV, "--setenv", variables),
@@ -43,6 +44,7 @@ pub fn of_session(options: &cli::Shape) -> Option<&'static str> {
         (options.private_tmp, "--private-tmp"),
         (!options.bind.is_empty(), "--bind"),
         (options.limit.is_some(), "--limit"),
+        (!options.unlock.is_empty(), "--unlock"),
         (options.projection.is_some(), "--projection"),
         (options.profile.is_some(), "--profile"),
     ];

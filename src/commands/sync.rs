@@ -11,7 +11,7 @@ use crate::session::sync::{Options, sync};
 pub fn run(global: &Global, args: Sync, printer: &Printer) -> Result<Status> {
     let project = super::project(global)?;
     project.manifest.known_workspace(&args.workspace)?;
-    let options = Options { accept_deletions: args.accept_deletions };
+    let options = Options { accept_deletions: args.accept_deletions, thorough: true };
     let report = bar::with(printer, "taking in", |meter| sync(&project, &args.workspace, options, meter))?;
     for left in &report.left_out {
         printer.warn(&left.to_string());

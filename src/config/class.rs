@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keys;
+
 /// How a path is treated by sync, in the view, and by apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,10 +18,13 @@ pub enum Class {
     Scratch,
     /// Covered, and never taken in.
     Hide,
+    /// The host's, read-only: it is declared not to change.
+    Tier1,
 }
 
 /// In the order in which one place's lists are asked: what hides more comes first.
-pub const STRICTEST_FIRST: [Class; 5] = [Class::Hide, Class::Scratch, Class::Live, Class::Own, Class::Follow];
+pub const STRICTEST_FIRST: [Class; 6] =
+    [Class::Hide, Class::Scratch, Class::Live, Class::Tier1, Class::Own, Class::Follow];
 
 impl Class {
     pub fn name(self) -> &'static str {
@@ -29,13 +34,17 @@ impl Class {
             Class::Live => "live",
             Class::Scratch => "scratch",
             Class::Hide => "hide",
+            Class::Tier1 => "tier1",
         }
     }
 
-    /// The class that `paths.NAME` lists.
+    /// The class that `paths.NAME`, or `tier1.paths`, lists.
     pub fn of_key(key: &str) -> Option<Self> {
+        if key == keys::TIER1_PATHS {
+            return Some(Class::Tier1);
+        }
         let name = key.strip_prefix("paths.")?;
-        STRICTEST_FIRST.into_iter().find(|class| class.name() == name)
+        STRICTEST_FIRST.into_iter().find(|class| class.name() == name && *class != Class::Tier1)
     }
 
     /// Shown by a mount of its own, never by the overlay; never taken in.
@@ -51,11 +60,14 @@ impl Class {
             Class::Live => "goes to the host at once; the workspace does not keep it",
             Class::Scratch => "lost when the session ends",
             Class::Hide => "refused: the path is covered",
+            Class::Tier1 => {
+                "refused (EROFS): it is declared not to change; for one run: --unlock PATH, for good: [tier1] except"
+            }
         }
     }
 
     /// Whether the workspace keeps a write there.
     pub fn keeps(self) -> bool {
-        !self.is_mounted()
+        !self.is_mounted() && self != Class::Tier1
     }
 }

@@ -42,6 +42,9 @@ pub const LIMIT: &str = "run.limit";
 pub const RUN_BIND: &str = "run.bind";
 pub const SETENV: &str = "run.setenv";
 pub const CLEAR_ENV: &str = "run.clear-env";
+pub const TIER1_PATHS: &str = "tier1.paths";
+pub const TIER1_EXCEPT: &str = "tier1.except";
+pub const UNLOCK: &str = "run.unlock";
 pub const PROJECTION: &str = "run.projection";
 /// The section of what a run is like; a profile has the same keys.
 pub const RUN: &str = "run";
@@ -84,6 +87,9 @@ pub const KEYS: &[Key] = &[
     list("paths.live", "the host's directory itself: writes go there at once"),
     list("paths.scratch", "an empty directory that ends with the session"),
     list("paths.hide", "covered, and never taken in"),
+    list(TIER1_PATHS, "declared not to change: the host's, read-only inside"),
+    list(TIER1_EXCEPT, "what of it stays writable, and is then the workspace's own"),
+    list(UNLOCK, "paths of tier1 that are not read-only"),
     Key {
         name: MTIME,
         kind: Kind::Text,

@@ -19,6 +19,7 @@ pub mod limit;
 mod nearest;
 pub mod rules;
 pub mod run;
+pub mod tier1;
 
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,8 @@ pub struct Config {
     pub wishes: Wishes,
     /// The chosen profile.
     pub profile: Option<String>,
+    /// Directories elsewhere that are declared not to change.
+    pub tier1_outside: Vec<PathBuf>,
     /// `own` directories that start empty.
     pub cold: Vec<Vec<u8>>,
     /// A file that comes in with the content that the workspace has keeps its mtime.
@@ -103,6 +106,7 @@ impl Config {
         config.settings.extend(layer::of_environment()?);
         config.settings.extend(layer::of_flags(flags)?);
         config.rules = Rules::of(&config.settings)?;
+        config.tier1_outside = tier1::outside(&config.settings);
         config.settle()?;
         config.our_mtimes = match config.text(keys::MTIME) {
             None | Some("exact") => false,
@@ -149,6 +153,9 @@ impl Config {
         let mut text = self.rules.fingerprint();
         for Bind { source, target, read_only } in &self.binds {
             text += &format!(" {}:{target}:{read_only}", source.display());
+        }
+        for path in &self.tier1_outside {
+            text += &format!(" tier1 {}", path.display());
         }
         if self.git_shared {
             text += " git shared";
@@ -200,8 +207,11 @@ impl Setting {
         }
         let Value::List(list) = &self.value else { return (Some(self), None) };
         let live = Class::of_key(self.key.name) == Some(Class::Live);
+        let tier1 = self.key.name == keys::TIER1_PATHS;
         let (beyond, inside): (Vec<String>, Vec<String>) =
-            list.iter().cloned().partition(|pattern| live && rules::is_outside(pattern));
+            list.iter().cloned().partition(|pattern| {
+                live && rules::is_outside(pattern) || tier1 && tier1::is_elsewhere(pattern)
+            });
         let part =
             |list: Vec<String>| (!list.is_empty()).then(|| Self { value: Value::List(list), ..self.clone() });
         (part(inside), part(beyond))

@@ -3,7 +3,8 @@
 //! A list holds patterns as in a `.gitignore` at the project's root: a name without a
 //! slash matches at any depth, `!` takes back. The lists of the strongest place are
 //! asked first, of one place hide, scratch, live, own, follow. A path of no list has
-//! the class of the directory it is in.
+//! the class of the directory it is in. What `tier1.except` names below a `tier1`
+//! directory is `own`.
 
 use std::path::{Component, Path};
 
@@ -11,13 +12,15 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::Setting;
 use super::class::{Class, STRICTEST_FIRST};
-use super::keys::Value;
+use super::keys::{self, Value};
 use crate::error::{Error, Result};
 
 /// All lists, the strongest first.
 #[derive(Debug, Default)]
 pub struct Rules {
     lists: Vec<List>,
+    /// What stays writable below `tier1`, one for each place.
+    except: Vec<List>,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,11 @@ pub struct Plain<'a> {
 impl Rules {
     pub fn of(settings: &[Setting]) -> Result<Self> {
         let mut lists = Vec::new();
+        let mut except = Vec::new();
         for setting in settings {
+            if let (keys::TIER1_EXCEPT, Value::List(patterns)) = (setting.key.name, &setting.value) {
+                except.push(List::of(Class::Own, patterns, setting)?);
+            }
             let (Some(class), Value::List(patterns)) = (Class::of_key(setting.key.name), &setting.value)
             else {
                 continue;
@@ -58,7 +65,10 @@ impl Rules {
         }
         let strictness = |list: &List| STRICTEST_FIRST.iter().position(|class| *class == list.class);
         lists.sort_by(|(a, one), (b, other)| b.cmp(a).then(strictness(one).cmp(&strictness(other))));
-        Ok(Self { lists: lists.into_iter().map(|(_, list)| list).collect() })
+        if lists.iter().any(|(_, list)| list.class == Class::Tier1) {
+            except.push(List::usual()?);
+        }
+        Ok(Self { lists: lists.into_iter().map(|(_, list)| list).collect(), except })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -70,11 +80,25 @@ impl Rules {
         for list in &self.lists {
             let found = list.matcher.matched(path, is_dir);
             if let (true, Some(glob)) = (found.is_ignore(), found.inner()) {
-                let rule = format!("paths.{} `{}` in {}", list.class.name(), glob.original(), list.origin);
+                let key = match list.class {
+                    Class::Tier1 => keys::TIER1_PATHS.to_string(),
+                    class => format!("paths.{}", class.name()),
+                };
+                let rule = format!("{key} `{}` in {}", glob.original(), list.origin);
                 return Some(Ruled { class: list.class, rule });
             }
         }
         None
+    }
+
+    /// What is said of a path that lies in a `tier1` directory.
+    pub fn in_tier1(&self, path: &Path, is_dir: bool) -> Option<Ruled> {
+        self.except.iter().find_map(|list| {
+            let found = list.matcher.matched(path, is_dir);
+            let glob = found.inner().filter(|_| found.is_ignore())?;
+            let rule = format!("{} `{}` in {}", keys::TIER1_EXCEPT, glob.original(), list.origin);
+            Some(Ruled { class: Class::Own, rule })
+        })
     }
 
     /// The patterns that are plain paths, of the classes that are mounts.
@@ -92,8 +116,8 @@ impl Rules {
     /// Tells one set of rules about mounts from another.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        let mounts = self.lists.iter().any(|list| list.class.is_mounted());
-        for list in self.lists.iter().filter(|_| mounts) {
+        let mounts = self.lists.iter().any(|list| list.class.is_mounted() || list.class == Class::Tier1);
+        for list in self.lists.iter().chain(&self.except).filter(|_| mounts) {
             // Lists of the other classes may take precedence over those of mounts.
             for word in [list.class.name()].into_iter().chain(list.patterns.iter().map(String::as_str)) {
                 hasher.update(&(word.len() as u64).to_le_bytes());
@@ -104,7 +128,22 @@ impl Rules {
     }
 }
 
+/// What tools write into a directory of packages: known ones of npm's and Python's.
+const USUAL: [&str; 5] =
+    ["node_modules/.cache", "**/node_modules/.cache", "**/node_modules/.vite", "**/node_modules/.tmp", "__pycache__"];
+
 impl List {
+    /// Writable unless somebody says otherwise.
+    fn usual() -> Result<Self> {
+        let mut builder = GitignoreBuilder::new("");
+        for pattern in USUAL {
+            builder.add_line(None, pattern).map_err(|error| Error::failure(error.to_string()))?;
+        }
+        let matcher = builder.build().map_err(|error| Error::failure(error.to_string()))?;
+        let patterns = USUAL.map(Into::into).to_vec();
+        Ok(Self { class: Class::Own, matcher, patterns, origin: "vrift".into() })
+    }
+
     fn of(class: Class, patterns: &[String], setting: &Setting) -> Result<Self> {
         let wrong = |pattern: &str, why: &str| {
             Error::failure(format!("{}: `{pattern}` in `{}` {why}", setting.origin, setting.key.name))
@@ -112,9 +151,13 @@ impl List {
         let mut builder = GitignoreBuilder::new("");
         let mut kept = Vec::new();
         for pattern in patterns {
-            if is_outside(pattern) {
+            let elsewhere = class == Class::Tier1 && super::tier1::is_elsewhere(pattern);
+            if is_outside(pattern) || elsewhere {
                 if class == Class::Live {
                     continue; // outside a project everything is as on the host
+                }
+                if class == Class::Tier1 {
+                    continue; // tier1.rs
                 }
                 return Err(wrong(pattern, "lies outside the project").with_hint(
                     "paths are relative to the project; `paths.bind` shows an outside directory",

@@ -59,6 +59,8 @@ pub struct Wishes {
     pub set_env: Vec<(String, String)>,
     pub clear_env: bool,
     pub projection: Option<Projected>,
+    /// Paths of tier1 that are not read-only.
+    pub unlock: Vec<String>,
 }
 
 const CONFINES: [(&str, Confine); 3] =
@@ -84,6 +86,7 @@ impl Wishes {
                 (keys::PROJECTION, Value::Text(word)) => {
                     wishes.projection = Some(one_of(setting, word, &PROJECTIONS)?)
                 }
+                (keys::UNLOCK, Value::List(list)) => wishes.unlock.clone_from(list),
                 (keys::CACHES, Value::List(list)) => wishes.caches = Some(list.clone()),
                 (keys::PRIVATE_TMP, Value::Flag(flag)) => wishes.private_tmp = Some(*flag),
                 (keys::ROOT, Value::Flag(flag)) => wishes.root = Some(*flag),

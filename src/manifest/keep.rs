@@ -34,6 +34,7 @@ pub(super) const NAMED: &[&str] = &[
     "SELECT ours FROM conflict",
     "SELECT theirs FROM conflict",
     "SELECT tree FROM host_stamp",
+    "SELECT value FROM meta WHERE key LIKE 'tier1:%'",
     "SELECT value FROM meta WHERE key GLOB 'checkpoint/*' AND length(value) = 32",
     "SELECT value FROM meta WHERE key GLOB 'apply/*' AND length(value) = 32",
 ];

@@ -118,7 +118,8 @@ impl Manifest {
             self.connection().prepare_cached(
                 "SELECT id FROM base WHERE id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
                  AND id NOT IN (SELECT base FROM layer)
-                 AND (root IS NULL OR root NOT IN (SELECT root FROM snapshot))",
+                 AND (root IS NULL OR root NOT IN (SELECT root FROM snapshot UNION
+                    SELECT value FROM meta WHERE key LIKE 'tier1:%'))",
             ),
         )?;
         let ids = query.query_map([], |row| row.get(0)).and_then(Iterator::collect);

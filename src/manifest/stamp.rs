@@ -94,9 +94,27 @@ impl Manifest {
     /// All stamps of the project, by directory (relative, the root is empty).
     pub fn stamps(&self) -> Result<HashMap<Vec<u8>, Stamps>> {
         let mut query =
-            self.doing("read", self.connection().prepare_cached("SELECT dir, tree, body FROM host_stamp"))?;
+            self.doing("read", self.connection().prepare_cached("SELECT dir, tree, body FROM host_stamp WHERE instr(dir, x'00') = 0"))?;
         let rows = query
             .query_map([], |row| Ok((row.get(0)?, Stamps { tree: digest_at(row, 1)?, body: row.get(2)? })))
+            .and_then(Iterator::collect);
+        self.doing("read host stamps from", rows)
+    }
+
+    /// The stamps of a directory outside of the project, whose keys begin with its path and
+    /// a NUL; without that.
+    pub fn stamps_outside(&self, prefix: &[u8]) -> Result<HashMap<Vec<u8>, Stamps>> {
+        let mut query = self.doing(
+            "read",
+            self.connection().prepare_cached(
+                "SELECT substr(dir, length(?1) + 1), tree, body FROM host_stamp
+                 WHERE substr(dir, 1, length(?1)) = ?1",
+            ),
+        )?;
+        let rows = query
+            .query_map([prefix], |row| {
+                Ok((row.get(0)?, Stamps { tree: digest_at(row, 1)?, body: row.get(2)? }))
+            })
             .and_then(Iterator::collect);
         self.doing("read host stamps from", rows)
     }

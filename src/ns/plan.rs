@@ -58,7 +58,7 @@ pub enum Step {
 }
 
 /// What is read-only, and what of it is not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ReadOnly {
     pub path: CString,
     /// Directories and files at or below that stay as they are, outer ones first.

@@ -19,7 +19,7 @@ use super::stack;
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::take_in::{self, Taken, Trust};
-use super::{mounts, plan};
+use super::{mounts, plan, tier1};
 use crate::config::run::{Confine, Projected};
 use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::dir::read_root;
@@ -210,6 +210,10 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     scene.mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
     scene.shown = shown;
     scene.stubs = ready.projection == STUB;
+    scene.tier1 = tier1::inside(&project, &ready.root, &scene.shape.unlock)?;
+    let looks = (options.sync, scene.shape.unlock.as_slice());
+    let (project, outside, kept) = tier1::ready(project, looks, &scene.mounted, options.meter)?;
+    scene.outside = outside;
     let mut shape = scene.shape.clone();
     if !shape.limit.is_none() {
         shape.cgroup = Some(cgroup::choose(&shape.limit, &name)?);
@@ -243,7 +247,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     write_name(&lock, &name, &project.session_lock(workspace))?;
     let lowers = stack::lowers(record.base, &record.layers);
     let plan = plan::plan(&project, options.workspace, &name, &lowers, &scene)?;
-    let stack: Vec<Lock> = ready.locks.into_iter().chain(more).collect();
+    let stack: Vec<Lock> = ready.locks.into_iter().chain(more).chain(kept).collect();
     let keep: Vec<_> = stack.iter().map(|lock| lock.fd().as_fd()).collect();
     if let Some(path) = &record.shape.cgroup {
         cgroup::make(path, &record.shape.limit)?;

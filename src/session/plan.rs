@@ -13,8 +13,9 @@ use super::mountinfo::{self, Mounted};
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::snapshots::{self, Shown};
+use super::tier1::{NOTHING, Outside};
 use crate::error::{Error, Result};
-use crate::ns::plan::{Cover, Held, Plan, Step, c_path};
+use crate::ns::plan::{Cover, Held, Plan, ReadOnly, Step, c_path};
 use crate::overlay::mount::{Layers, OverlaySpec};
 use crate::psfs::{self, library, page};
 
@@ -28,7 +29,10 @@ pub struct Scene {
     pub shown: Vec<Shown>,
     /// The base is made of stubs.
     pub stubs: bool,
-    mounted: Vec<Mounted>,
+    /// What is declared not to change, in the project and outside.
+    pub tier1: Vec<ReadOnly>,
+    pub outside: Vec<Outside>,
+    pub mounted: Vec<Mounted>,
 }
 
 /// A session that is opened now.
@@ -44,6 +48,8 @@ pub fn scene_of(project: &Project) -> Result<Scene> {
         repositories,
         shown: Vec::new(),
         stubs: true,
+        tier1: Vec::new(),
+        outside: Vec::new(),
         mounted,
     })
 }
@@ -60,7 +66,7 @@ fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
 /// What init does, in order. `lowers`: topmost first, below the project's directory in
 /// the store.
 pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], scene: &Scene) -> Result<Plan> {
-    let Scene { shape, mounts, repositories, shown, stubs, mounted } = scene;
+    let Scene { shape, mounts, repositories, shown, stubs, tier1, outside, mounted } = scene;
     let surroundings = Surroundings { shape, place, mounts, mounted };
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
@@ -99,6 +105,7 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
         steps.push(Step::HoldSubmounts(held));
     }
     steps.push(Step::Overlay(spec));
+    steps.extend(tier1.iter().cloned().map(Step::ReadOnly));
     if holds {
         steps.push(Step::RestoreSubmounts);
     }
@@ -115,6 +122,14 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
         let layers = Layers { lowers, data: data(*stubs), ..Layers::default() };
         let at = c_path(&place.root.join(snapshots::DIR).join(name))?;
         steps.push(Step::Overlay(OverlaySpec::new(c_path(place.store.root())?, layers, at)));
+    }
+    for Outside { path, base, stubs } in outside {
+        let mut lowers = vec![below_store(format!("projects/{id}/base/{base}"))?];
+        if !stubs {
+            lowers.push(below_store(format!("projects/{id}/{NOTHING}"))?);
+        }
+        let layers = Layers { lowers, data: data(*stubs), ..Layers::default() };
+        steps.push(Step::Overlay(OverlaySpec::new(c_path(place.store.root())?, layers, c_path(path)?)));
     }
     steps.push(Step::Watch(target));
     steps.push(Step::Cover(cover));

@@ -59,7 +59,7 @@ pub fn ready(mut project: Project, head: &Digest) -> Result<(Project, Vec<Shown>
 }
 
 /// A base that shows the root, locked.
-fn hold(project: &Project, root: &Digest) -> Result<Option<(i64, bool, Lock)>> {
+pub fn hold(project: &Project, root: &Digest) -> Result<Option<(i64, bool, Lock)>> {
     let Some(base) = project.manifest.base_of_snapshot(root)? else { return Ok(None) };
     let lock = Lock::wait(&project.base_lock(base.id), Hold::Shared)?;
     let other = stack::choose(project, Some(&base.projection))? != base.projection;

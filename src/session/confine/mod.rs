@@ -28,6 +28,8 @@ pub struct Shape {
     pub limit: Limit,
     /// Those outside of the project.
     pub binds: Vec<Bind>,
+    /// What is not read-only although it is declared not to change.
+    pub unlock: Vec<String>,
     /// The control group's directory; only with a limit.
     pub cgroup: Option<String>,
 }
@@ -44,6 +46,7 @@ impl Shape {
             root: wishes.root.unwrap_or_default(),
             limit: wishes.limit,
             binds: config.binds_outside.clone(),
+            unlock: wishes.unlock.clone(),
             cgroup: None,
         }
     }
@@ -75,6 +78,7 @@ impl Shape {
         differs("private-tmp", wishes.private_tmp.is_some_and(|wish| wish != self.private_tmp));
         differs("root", wishes.root.is_some_and(|wish| wish != self.root));
         differs("limit", wishes.limit.or(self.limit) != self.limit);
+        differs("unlock", wishes.unlock.iter().any(|path| !self.unlock.contains(path)));
         differs("bind", config.binds_outside.iter().any(|bind| !self.binds.contains(bind)));
         if other.is_empty() {
             return Ok(());

@@ -39,6 +39,11 @@ pub struct Recorded {
     /// What the user cannot read: it is shown as on the host.
     #[serde(default)]
     pub unreadable: Vec<Unreadable>,
+    /// What is `tier1`, and what in it stays writable.
+    #[serde(default)]
+    pub tier1: Vec<Vec<u8>>,
+    #[serde(default)]
+    pub open: Vec<Vec<u8>>,
 }
 
 /// A path of the host that the user cannot read.
@@ -118,7 +123,13 @@ impl Recorded {
         unreadable.extend(left_out.map(|left| Unreadable { path: left.path.clone(), is_dir: left.is_dir }));
         unreadable.sort_unstable();
         unreadable.dedup();
-        Self { rules: rules.fingerprint(), found, unreadable }
+        let sorted = |list: &[Vec<u8>]| {
+            let mut list = list.to_vec();
+            list.sort_unstable();
+            list
+        };
+        let (tier1, open) = (sorted(&walked.tier1), sorted(&walked.open));
+        Self { rules: rules.fingerprint(), found, unreadable, tier1, open }
     }
 
     /// What is to be said where more cannot be read than is shown.

@@ -75,7 +75,10 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
     let projection = projection::named(&base.projection, &lower)?;
     projection::fold(changes, &dest, projection.as_ref())
         .and_then(|_| seal(projection.as_ref(), &dest))
-        .map_err(|error| error.with_hint("what was taken in is safe; the next command goes on from here"))?;
+        .map_err(|error| match error.hint() {
+            Some(_) => error,
+            None => error.with_hint("what was taken in is safe; the next command goes on from here"),
+        })?;
     failpoint::at("fold.done").context("change", &dest)?;
     mark(&dest, &target)?;
     manifest.transaction(|manifest| {
@@ -122,6 +125,11 @@ pub fn render_snapshot(project: &Project, root: &Digest) -> Result<()> {
     let projection = choose(project, like.as_ref().map(|base| base.projection.as_str()))?;
     aside(project, root, ("", projection), |_, _| Ok(()))?;
     sweep(project)
+}
+
+/// The same for what is declared not to change.
+pub fn render_tier1(project: &Project, root: &Digest) -> Result<()> {
+    render_snapshot(project, root)
 }
 
 fn aside(

@@ -21,7 +21,7 @@ mod sweep;
 
 use std::path::Path;
 
-pub use base::{finish_target, render_snapshot};
+pub use base::{finish_target, render_snapshot, render_tier1};
 pub use choice::choose;
 pub use layer::adopt;
 pub use sweep::sweep;

@@ -45,6 +45,16 @@ impl<'a> Classes<'a> {
         Self { root: root.to_path_buf(), configured: &config.rules, top, tracked }
     }
 
+    /// Where no rule counts.
+    pub fn none(root: &Path, rules: &'a rules::Rules) -> Self {
+        Self { root: root.to_path_buf(), configured: rules, top: None, tracked: Tracked::of(None, root) }
+    }
+
+    /// Whether something in a `tier1` directory stays writable.
+    pub fn in_tier1(&self, path: &[u8], is_dir: bool) -> bool {
+        self.configured.in_tier1(Path::new(OsStr::from_bytes(path)), is_dir).is_some()
+    }
+
     /// The rules above the project's root directory; `None` outside a work tree.
     pub fn top(&self) -> Option<Arc<Rules>> {
         self.top.clone()

@@ -40,10 +40,17 @@ pub fn explain(root: &Path, config: &Config, path: &[u8], is_dir: bool) -> Expla
         });
         let own = found.class == Class::Own;
         if let Some(Ruled { class, rule }) = classes.ruled(rules.as_ref(), &at, dir, own) {
-            found = Explained { path: at.clone(), class, rule };
+            if found.class != Class::Tier1 || class.is_mounted() {
+                found = Explained { path: at.clone(), class, rule };
+            }
             if class.is_mounted() {
                 break;
             }
+        }
+        if found.class == Class::Tier1 && found.path != at
+            && let Some(Ruled { class, rule }) = config.rules.in_tier1(Path::new(OsStr::from_bytes(&at)), dir)
+        {
+            found = Explained { path: at.clone(), class, rule };
         }
         rules = with_file(&classes, root, &at, rules);
     }
@@ -75,7 +82,7 @@ pub fn listed(root: &Path, config: &Config) -> Result<Vec<Explained>> {
             if let Some(Ruled { class, rule }) = ruled {
                 found.push(Explained { path: inner.clone(), class, rule });
             }
-            let into = is_dir && !class.is_some_and(Class::is_mounted);
+            let into = is_dir && !class.is_some_and(|class| class.is_mounted() || class == Class::Tier1);
             // One that cannot be read has nothing to say.
             if into && let Ok(child) = dir.child(&name.name) {
                 stack.push((child, inner, own || class == Some(Class::Own), rules.clone()));

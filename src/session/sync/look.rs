@@ -30,6 +30,8 @@ pub fn host_edits(project: &Project, workspace: &Workspace) -> Result<Vec<Change
         unreadable: &unreadable,
         take_own: false,
         cold: &project.config.cold,
+        by_directories: false,
+        is_tier1: false,
         began: clock_of(&project.root),
         meter: &meter,
     })?;

@@ -10,6 +10,7 @@ pub mod class;
 pub mod explain;
 mod known;
 pub mod look;
+pub mod outside;
 mod read;
 mod repository;
 mod tracked;
@@ -90,6 +91,8 @@ impl std::fmt::Display for Conflicted {
 pub struct Options {
     /// Take over the deletion of most of a project.
     pub accept_deletions: bool,
+    /// Look at each file of `tier1`, not at its directories only.
+    pub thorough: bool,
 }
 
 /// Takes the host directory's state over into a workspace.
@@ -112,6 +115,8 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         unreadable: &unreadable,
         take_own: first,
         cold: &project.config.cold,
+        by_directories: !options.thorough,
+        is_tier1: false,
         began: clock_of(&project.root),
         meter,
     })?;

@@ -44,6 +44,10 @@ pub struct Walk<'a> {
     pub unreadable: &'a HashSet<Vec<u8>>,
     /// Also take in `own` directories: the project's first walk.
     pub take_own: bool,
+    /// Below `tier1` only directories are looked at, as long as those are as stamped.
+    pub by_directories: bool,
+    /// All of it is `tier1`.
+    pub is_tier1: bool,
     /// The filesystem's clock when the walk began.
     pub began: (i64, u32),
     pub meter: &'a Meter,
@@ -59,6 +63,9 @@ pub struct Walked {
     pub own: Vec<Vec<u8>>,
     /// What is mounted instead of taken in.
     pub mounted: Vec<Mounted>,
+    /// What is `tier1`, the outermost, and what in it stays writable.
+    pub tier1: Vec<Vec<u8>>,
+    pub open: Vec<Vec<u8>>,
     /// Names that were left out, and why.
     pub left_out: Vec<LeftOut>,
     /// Names that were stamped and are still there.
@@ -146,6 +153,10 @@ enum Item {
 struct At {
     path: Vec<u8>,
     own: bool,
+    /// It lies in what is `tier1`, or is.
+    tier1: bool,
+    /// The directory's own stamp vouches for it: no name came or went.
+    as_stamped: bool,
     /// Those of the directory that it is in.
     rules: Option<Arc<Rules>>,
     part: Part,
@@ -182,7 +193,8 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
         },
         Item::Files { dir, path, files } => walk.files(&gathered, &dir, &path, files),
     };
-    let top = At { path: Vec::new(), own: false, rules: walk.classes.top(), part: Part::Any };
+    let tier1 = walk.is_tier1;
+    let top = At { path: Vec::new(), own: false, tier1, as_stamped: false, rules: walk.classes.top(), part: Part::Any };
     crew::run(&work, |lead| lead.give(Item::Root(dir, top)))?;
     loop {
         // One that lies in another puts things off anew.
@@ -224,7 +236,7 @@ impl Walk<'_> {
         dir: Arc<Dir>,
         at: At,
     ) -> Result<()> {
-        let At { path, own, mut rules, part } = at;
+        let At { path, own, tier1, as_stamped, mut rules, part } = at;
         let names = match dir.names() {
             Ok(names) => names,
             Err(error) if has_moved(&error) && !path.is_empty() => {
@@ -235,13 +247,16 @@ impl Walk<'_> {
             }
             Err(error) => return Err(error),
         };
+        if tier1 && as_stamped && self.by_directories && self.directories(jobs, gathered, &dir, &path, &names)? {
+            return Ok(());
+        }
         let in_git = git::is_in(&path);
         if part == Part::Any
             && repository::is_repository(names.iter().map(|name| name.name.to_bytes()))
             && self.has_refs(&dir, &path, dev)?
         {
             let look = Look::at(&dir);
-            let at = |path, part| At { path, own, rules: rules.clone(), part };
+            let at = |path, part| At { path, own, tier1, as_stamped: false, rules: rules.clone(), part };
             let refs = at(join(&path, b"refs"), Part::Any);
             jobs.give(Item::Child { parent: dir.clone(), name: c"refs".to_owned(), at: refs });
             let mut gathered = lock(gathered);
@@ -270,6 +285,7 @@ impl Walk<'_> {
         let mut mounted = Vec::new();
         let mut later = Vec::new();
         let mut git_files = Vec::new();
+        let (mut declared, mut opened) = (Vec::new(), Vec::new());
         let mut same = stamps.is_some();
         for name in &names {
             let bytes = name.name.to_bytes();
@@ -296,7 +312,16 @@ impl Walk<'_> {
                 Err(error) => return Err(error),
             };
             let is_dir = stat.kind == FileType::Directory;
-            let class = self.classes.of_path(rules.as_ref(), &inner, is_dir, own);
+            let mut class = self.classes.of_path(rules.as_ref(), &inner, is_dir, own);
+            if tier1 && !class.is_mounted() {
+                class = if self.classes.in_tier1(&inner, is_dir) { Class::Own } else { Class::Tier1 };
+            }
+            if class == Class::Tier1 && !tier1 && is_dir {
+                declared.push(inner.clone());
+            }
+            if tier1 && class == Class::Own && is_dir {
+                opened.push(inner.clone());
+            }
             if class.is_mounted() && may_be_mounted(class, &inner, stat.kind)? {
                 mounted.push(Mounted { path: inner, class, is_dir });
                 continue;
@@ -318,7 +343,14 @@ impl Walk<'_> {
                     if is_dir {
                         walked.subdirs.push(bytes.to_vec());
                         let (parent, name) = (dir.clone(), name.name.clone());
-                        let at = At { path: inner, own: true, rules: None, part: Part::Any };
+                        let at = At {
+                            path: inner,
+                            own: true,
+                            tier1: false,
+                            as_stamped: false,
+                            rules: None,
+                            part: Part::Any,
+                        };
                         jobs.give(Item::Child { parent, name, at });
                     }
                     continue;
@@ -335,10 +367,15 @@ impl Walk<'_> {
             let stamp = stamp_of(&stat);
             let racy = is_racy(&stat, self.began);
             seen.push((bytes.to_vec(), if racy { Stamp::RACY } else { stamp }));
+            let vouched = known.vouches(bytes, &stamp);
             if stat.kind == FileType::Directory && stat.dev == dev {
                 walked.subdirs.push(bytes.to_vec());
-                let (parent, name, rules) = (dir.clone(), name.name.clone(), rules.clone());
-                let child = |part| Item::Child { parent, name, at: At { path: inner, own, rules, part } };
+                let (parent, name) = (dir.clone(), name.name.clone());
+                let tier1 = class == Class::Tier1;
+                // what tools bring along has rules for its own repository
+                let rules = if tier1 { None } else { rules.clone() };
+                let at = |part| At { path: inner, own, tier1, as_stamped: vouched, rules, part };
+                let child = |part| Item::Child { parent, name, at: at(part) };
                 match repository::when(part, bytes) {
                     When::Now(part) => {
                         jobs.give(child(part));
@@ -347,7 +384,7 @@ impl Walk<'_> {
                     When::Done => {}
                 }
             }
-            if known.vouches(bytes, &stamp) {
+            if vouched {
                 // its stamp is that of something never read
                 let denied = if was_unreadable { dir.denies_reading(&name.name) } else { None };
                 if !was_unreadable || denied.is_some() {
@@ -380,6 +417,8 @@ impl Walk<'_> {
         gathered.gone.extend(vanished);
         gathered.walked.mounted.extend(mounted);
         gathered.walked.git_files.extend(git_files);
+        gathered.walked.tier1.extend(declared);
+        gathered.walked.open.extend(opened);
         later.into_iter().for_each(|(step, item)| gathered.later[step].push(item));
         if walked.listing.is_some() {
             gathered.pending.insert(path, seen);
@@ -390,6 +429,48 @@ impl Walk<'_> {
 }
 
 impl Walk<'_> {
+    /// Goes on below a directory that is as stamped, if those in it are too; no file is
+    /// looked at. False: it is to be read.
+    fn directories(
+        &self,
+        jobs: &Jobs<Item>,
+        gathered: &Mutex<Gathered>,
+        dir: &Arc<Dir>,
+        path: &[u8],
+        names: &[crate::os::dir::Name],
+    ) -> Result<bool> {
+        let Some(stamps) = self.stamps.get(path) else { return Ok(false) };
+        let mut known = Known::new(Some(stamps));
+        let (mut children, mut opened) = (Vec::new(), Vec::new());
+        for name in names {
+            match name.kind {
+                FileType::Unknown => return Ok(false),
+                FileType::Directory => {}
+                _ => continue,
+            }
+            let inner = join(path, name.name.to_bytes());
+            if self.classes.in_tier1(&inner, true) {
+                opened.push(inner);
+                continue;
+            }
+            match dir.stat_if_there(&name.name)? {
+                Some(stat) if known.vouches(name.name.to_bytes(), &stamp_of(&stat)) => children.push((name, inner)),
+                _ => return Ok(false),
+            }
+        }
+        let subdirs = children.iter().map(|(name, _)| name.name.to_bytes().to_vec()).collect();
+        for (name, path) in children {
+            let at = At { path, own: false, tier1: true, as_stamped: true, rules: None, part: Part::Any };
+            jobs.give(Item::Child { parent: dir.clone(), name: name.name.clone(), at });
+        }
+        let mut gathered = lock(gathered);
+        gathered.walked.still_there += stamps.iter().count();
+        gathered.walked.own.extend(opened.iter().cloned());
+        gathered.walked.open.extend(opened);
+        gathered.walked.dirs.push(WalkedDir { path: path.to_vec(), own: false, subdirs, listing: None });
+        Ok(true)
+    }
+
     /// Whether a repository's refs and objects are directories of its own.
     fn has_refs(&self, dir: &Dir, path: &[u8], dev: (u32, u32)) -> Result<bool> {
         for name in [c"refs", c"objects"] {

@@ -1,0 +1,71 @@
+//! Taking in a directory outside of the project that is declared not to change: a root of its
+//! own, recorded by its path, with stamps of its own.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::assemble::assemble;
+use super::class::Classes;
+use super::walk::{Walk, walk};
+use super::clock_of;
+use crate::cas::Digest;
+use crate::config::rules::Rules;
+use crate::error::Result;
+use crate::manifest::dir::read_root;
+use crate::os::lock::{Hold, Lock};
+use crate::progress::Meter;
+use crate::session::project::Project;
+
+fn key(path: &Path) -> String {
+    format!("tier1:{}", path.display())
+}
+
+/// The root that it had when it was looked at last.
+pub fn recorded(project: &Project, path: &Path) -> Result<Option<Digest>> {
+    let bytes = project.manifest.meta(&key(path))?;
+    Ok(bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).map(Digest::from_bytes))
+}
+
+/// The root that it has now. Directories that are as they were are not looked into.
+pub fn take_in(project: &Project, path: &Path, meter: &Meter) -> Result<Digest> {
+    let _alone = Lock::wait(&project.sync_lock(), Hold::Exclusive)?;
+    let token = project.store.publishing()?;
+    let manifest = &project.manifest;
+    let prefix = [path.as_os_str().as_bytes(), b"\0"].concat();
+    let stamps = manifest.stamps_outside(&prefix)?;
+    let rules = Rules::default();
+    let mut walked = walk(
+        path,
+        &Walk {
+            store: &project.store,
+            token: Some(&token),
+            stamps: &stamps,
+            classes: &Classes::none(path, &rules),
+            unreadable: &Default::default(),
+            take_own: true,
+            cold: &[],
+            by_directories: true,
+            is_tier1: true,
+            began: clock_of(path),
+            meter,
+        },
+    )?;
+    let known = recorded(project, path)?;
+    if let Some(known) = known
+        && stamps.len() == walked.dirs.len()
+        && walked.dirs.iter().all(|dir| dir.listing.is_none())
+        && read_root(manifest, &known)?.meta == walked.root
+    {
+        return Ok(known);
+    }
+    walked.left_out.clear();
+    manifest.transaction(|manifest| {
+        let assembled = assemble(manifest, walked, &stamps)?;
+        manifest.set_meta(&key(path), assembled.root.as_bytes())?;
+        for (dir, tree, body) in &assembled.stamps {
+            manifest.put_stamps(&[&prefix[..], dir].concat(), tree, body)?;
+        }
+        assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(&[&prefix[..], dir].concat()))?;
+        Ok(assembled.root)
+    })
+}
