@@ -158,3 +158,24 @@ fn what_becomes_of_a_write_is_as_documented() {
     assert_eq!(found, documented, "what really happens:\n{}", String::from_utf8_lossy(&said));
     assert!(found.len() >= 12);
 }
+
+#[test]
+fn a_process_group_of_an_outer_pid_namespace_is_nobodys() {
+    needs_sessions!();
+    let world = World::new();
+    let mut command = world.command("unshare");
+    // the group's leader is the test, which is not to be seen from inside
+    command.args([
+        "-Urpf",
+        "--mount-proc",
+        env!("CARGO_BIN_EXE_vrift"),
+        "exec",
+        "--",
+        "sh",
+        "-c",
+        "echo in > f; cat f",
+    ]);
+    let ran = support::Ran(command.output().unwrap());
+    assert!(!ran.stderr().contains("panicked"), "{}", ran.stderr());
+    assert_eq!(ran.ok(), "in\n");
+}

@@ -146,7 +146,7 @@ fn a_project_goes_from_one_to_another_and_keeps_everything() {
             ".snapshots/v1/out/x",
         ]);
         assert_eq!(old.ok(), "built\n", "{projection}");
-        // main's, the fork's, the snapshot's; what these were is swept by the run after
+        // main's, the fork's, the snapshot's, and what these were before, swept by the run after
         assert!(lowers(&world).len() <= 6, "{projection}: {:?}", lowers(&world));
     }
     world.run(["diff", "--name-status", "v1", "main"]).ok();

@@ -6,8 +6,7 @@ mod support;
 use support::{Ran, World};
 
 fn sh(world: &World, options: &[&str], script: &str) -> Ran {
-    let words = ["exec"].iter().chain(options).chain(&["--", "sh", "-c", script]);
-    world.run(words)
+    world.run([&["exec"], options, &["--", "sh", "-c", script]].concat())
 }
 
 fn with_vendor() -> World {
@@ -37,7 +36,10 @@ fn in_the_project_it_is_read_only_but_for_what_tools_write() {
     assert_eq!(sh(&world, &[], read).ok(), "new\nold\n2\nok\n");
     assert_eq!(world.read("sub/node_modules/.cache/seen"), "1\n");
     let said = world.run(["doctor", "vendor/lib/a.c"]).ok();
-    assert!(said.contains("is tier1, as all of `vendor`") && said.contains("EROFS") && said.contains("--unlock"), "{said}");
+    assert!(
+        said.contains("is tier1, as all of `vendor`") && said.contains("EROFS") && said.contains("--unlock"),
+        "{said}"
+    );
     assert!(world.run(["doctor", "vendor/cache/new"]).ok().contains("is own"));
     assert!(world.run(["status", "--paths"]).ok().contains("tier1    `sub/node_modules`"));
 }
@@ -54,7 +56,10 @@ fn it_follows_the_host_by_its_directories_and_all_of_it_by_sync() {
     std::fs::remove_file(world.project.join("sub/node_modules/x/dist/x.js")).unwrap();
     std::fs::write(world.project.join("sub/node_modules/x/dist/new.js"), "new\n").unwrap();
     let seen = sh(&world, &[], look).ok();
-    assert_eq!(seen, "sub/node_modules/x/dist/new.js\nsub/node_modules/y/z/deep.js\nvendor/lib/a.c\nvendor/lib/b.c\nint a;\nint b;\nnew\n");
+    assert_eq!(
+        seen,
+        "sub/node_modules/x/dist/new.js\nsub/node_modules/y/z/deep.js\nvendor/lib/a.c\nvendor/lib/b.c\nint a;\nint b;\nnew\n"
+    );
     // a directory goes as a whole
     std::fs::remove_dir_all(world.project.join("sub/node_modules/y")).unwrap();
     assert!(!sh(&world, &[], look).ok().contains("deep.js"));
@@ -105,18 +110,35 @@ fn outside_of_the_project_it_is_shown_at_the_same_path_after_allow() {
         let tool = tools.join("bin/tool");
         let options = ["--projection", projection];
         // it is the host's own until the user agrees
-        let ran = sh(&world, &options, &format!("{}; echo two >> {}/bin/data", tool.display(), tools.display()));
+        let ran =
+            sh(&world, &options, &format!("{}; echo two >> {}/bin/data", tool.display(), tools.display()));
         assert!(ran.stderr().contains("vrift allow"), "{}", ran.stderr());
         assert_eq!(ran.ok(), "one\n");
         assert_eq!(std::fs::read_to_string(tools.join("bin/data")).unwrap(), "data\ntwo\n");
         world.run(["allow"]).ok();
-        let script = format!("{}; cat {d}/bin/data; (echo x > {d}/bin/data) 2>&1 | grep -o 'Read-only.*'; rm -rf {d}/bin 2>/dev/null; ls {d}/bin", tool.display(), d = tools.display());
-        assert_eq!(sh(&world, &options, &script).ok(), "one\ndata\ntwo\nRead-only file system\ndata\ntool\n", "{projection}");
+        let script = format!(
+            "{}; cat {d}/bin/data; (echo x > {d}/bin/data) 2>&1 | grep -o 'Read-only.*'; rm -rf {d}/bin 2>/dev/null; ls {d}/bin",
+            tool.display(),
+            d = tools.display()
+        );
+        assert_eq!(
+            sh(&world, &options, &script).ok(),
+            "one\ndata\ntwo\nRead-only file system\ndata\ntool\n",
+            "{projection}"
+        );
         // host edits, as far as directories show them; then those that they do not
         std::fs::write(tools.join("bin/more"), "more\n").unwrap();
         let ls = format!("ls {}/bin", tools.display());
         assert_eq!(sh(&world, &options, &ls).ok(), "data\nmore\ntool\n", "{projection}");
-        assert_eq!(sh(&world, &["--unlock", tools.to_str().unwrap()], &format!("echo three > {}/bin/three", tools.display())).ok(), "");
+        assert_eq!(
+            sh(
+                &world,
+                &["--unlock", tools.to_str().unwrap()],
+                &format!("echo three > {}/bin/three", tools.display())
+            )
+            .ok(),
+            ""
+        );
         assert_eq!(sh(&world, &["--no-sync"], &ls).ok(), "data\nmore\ntool\n");
         assert_eq!(sh(&world, &options, &ls).ok(), "data\nmore\nthree\ntool\n");
         // what it is made of is kept as long as it is declared
@@ -131,10 +153,18 @@ fn outside_of_the_project_it_is_shown_at_the_same_path_after_allow() {
 fn what_cannot_be_is_refused() {
     needs_sessions!();
     let world = World::new();
-    for (path, why) in [(world.path().display().to_string(), "lies"), (world.project.display().to_string(), "lies"), ("../x".into(), "outside the project")] {
+    for (path, why) in [
+        (world.path().display().to_string(), "lies"),
+        (world.project.display().to_string(), "lies"),
+        ("../x".into(), "outside the project"),
+    ] {
         world.write("vrift.toml", format!("[tier1]\npaths = ['{path}']\n"));
         let _ = world.run(["allow"]);
         let ran = sh(&world, &[], "true");
-        assert!(ran.code() == 125 && ran.stderr().contains(why) && ran.stderr().contains("hint"), "{path}: {}", ran.stderr());
+        assert!(
+            ran.code() == 125 && ran.stderr().contains(why) && ran.stderr().contains("hint"),
+            "{path}: {}",
+            ran.stderr()
+        );
     }
 }

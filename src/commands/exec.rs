@@ -36,7 +36,7 @@ fn is_interactive_shell(words: &[OsString]) -> bool {
     let Some((program, options)) = words.split_first() else { return false };
     let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
     let talks = |word: &OsString| word == "sh" || word.to_str().is_some_and(is_plain_option);
-    let leads = rustix::process::getpgrp() == rustix::process::getpid();
+    let leads = ns::leads_its_group();
     let terminals = stdin().is_terminal() && stdout().is_terminal() && stderr().is_terminal();
     SHELLS.contains(&name) && options.iter().all(talks) && leads && terminals
 }

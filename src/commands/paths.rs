@@ -35,7 +35,8 @@ pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> R
     let (root, config) = super::configured(global)?;
     if let Some(outer) = config.tier1_outside.iter().find(|outer| here.starts_with(outer)) {
         let rule = format!("{} in the configuration", crate::config::keys::TIER1_PATHS);
-        let found = Explained { path: outer.as_os_str().as_encoded_bytes().to_vec(), class: Class::Tier1, rule };
+        let found =
+            Explained { path: outer.as_os_str().as_encoded_bytes().to_vec(), class: Class::Tier1, rule };
         return tell(&found, here.as_os_str().as_encoded_bytes(), json, &config, printer);
     }
     let inner = super::relative_to(&root, &here)?;

@@ -25,7 +25,7 @@ use crate::session::open::{Options, Session, View, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::{Alone, now_ms};
 use crate::session::take_in::Taken;
-use crate::session::{environment, gc, git, plan, stack, sync, workspaces};
+use crate::session::{environment, gc, git, plan, stack, sync, tier1, workspaces};
 
 /// What is run.
 pub struct Job {
@@ -115,6 +115,9 @@ fn attempt(
         let mut scene = plan::scene_of(&project)?;
         let base = now.base.map(|base| project.manifest.base(base)).transpose()?.flatten();
         scene.stubs = stack::choose(&project, base.as_ref().map(|base| base.projection.as_str()))? == STUB;
+        if let Some(head) = now.head {
+            scene.tier1 = tier1::inside(&project, &head, &scene.shape.unlock)?;
+        }
         let workspace = wanted.workspace.clone();
         let steps = plan::plan(&project.place, &workspace, "SESSION", &lowers, &scene)?;
         printer.out(&steps.to_string());

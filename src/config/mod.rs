@@ -208,10 +208,10 @@ impl Setting {
         let Value::List(list) = &self.value else { return (Some(self), None) };
         let live = Class::of_key(self.key.name) == Some(Class::Live);
         let tier1 = self.key.name == keys::TIER1_PATHS;
-        let (beyond, inside): (Vec<String>, Vec<String>) =
-            list.iter().cloned().partition(|pattern| {
-                live && rules::is_outside(pattern) || tier1 && tier1::is_elsewhere(pattern)
-            });
+        let (beyond, inside): (Vec<String>, Vec<String>) = list
+            .iter()
+            .cloned()
+            .partition(|pattern| live && rules::is_outside(pattern) || tier1 && tier1::is_elsewhere(pattern));
         let part =
             |list: Vec<String>| (!list.is_empty()).then(|| Self { value: Value::List(list), ..self.clone() });
         (part(inside), part(beyond))

@@ -129,8 +129,13 @@ impl Rules {
 }
 
 /// What tools write into a directory of packages: known ones of npm's and Python's.
-const USUAL: [&str; 5] =
-    ["node_modules/.cache", "**/node_modules/.cache", "**/node_modules/.vite", "**/node_modules/.tmp", "__pycache__"];
+const USUAL: [&str; 5] = [
+    "node_modules/.cache",
+    "**/node_modules/.cache",
+    "**/node_modules/.vite",
+    "**/node_modules/.tmp",
+    "__pycache__",
+];
 
 impl List {
     /// Writable unless somebody says otherwise.
@@ -156,7 +161,7 @@ impl List {
                 if class == Class::Live {
                     continue; // outside a project everything is as on the host
                 }
-                if class == Class::Tier1 {
+                if elsewhere {
                     continue; // tier1.rs
                 }
                 return Err(wrong(pattern, "lies outside the project").with_hint(

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Setting;
 use super::keys::{self, Value};
-use super::{Setting, rules};
 use crate::paths;
 
 const CARGO: &str = "cargo-registry";
@@ -13,7 +13,7 @@ const GO: &str = "gopath";
 
 /// Whether a pattern of `tier1.paths` means something outside of the project.
 pub fn is_elsewhere(pattern: &str) -> bool {
-    pattern.starts_with('/') || rules::is_outside(pattern) || [CARGO, GO].contains(&pattern)
+    pattern.starts_with(['/', '~']) || [CARGO, GO].contains(&pattern)
 }
 
 /// The directories that are there, by their real paths, each once, none within another.
@@ -53,8 +53,7 @@ fn meant(pattern: &str) -> Vec<PathBuf> {
             let modules = variable("GOMODCACHE").or_else(|| Some(go()?.join("pkg/mod")));
             modules.map(|modules| but_cache(&modules)).unwrap_or_default()
         }
-        pattern if pattern.starts_with(['/', '~']) => vec![paths::expand_home(pattern)],
-        _ => Vec::new(), // `..` is refused where rules are read
+        pattern => vec![paths::expand_home(pattern)],
     }
 }
 

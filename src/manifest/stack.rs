@@ -111,7 +111,8 @@ impl Manifest {
         self.doing("read layers from", layers)
     }
 
-    /// Bases that belong to no workspace and no layer any more.
+    /// Bases that belong to no workspace and no layer any more. Of those that show what a
+    /// snapshot, or a directory declared not to change, has, the newest is kept.
     pub fn unused_bases(&self) -> Result<Vec<Base>> {
         let mut query = self.doing(
             "read",
@@ -119,7 +120,10 @@ impl Manifest {
                 "SELECT id FROM base WHERE id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
                  AND id NOT IN (SELECT base FROM layer)
                  AND (root IS NULL OR root NOT IN (SELECT root FROM snapshot UNION
-                    SELECT value FROM meta WHERE key LIKE 'tier1:%'))",
+                    SELECT value FROM meta WHERE key LIKE 'tier1:%')
+                    OR id NOT IN (SELECT max(id) FROM base WHERE root IS NOT NULL AND target IS NULL
+                    AND id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
+                    AND id NOT IN (SELECT base FROM layer) GROUP BY root))",
             ),
         )?;
         let ids = query.query_map([], |row| row.get(0)).and_then(Iterator::collect);
@@ -128,14 +132,14 @@ impl Manifest {
         Ok(bases?.into_iter().flatten().collect())
     }
 
-    /// A whole base that shows this root and that no workspace is shown by: a snapshot's.
+    /// The newest whole base that shows this root and that no workspace is shown by: a snapshot's.
     pub fn base_of_snapshot(&self, root: &Digest) -> Result<Option<Base>> {
         let mut query = self.doing(
             "read",
             self.connection().prepare_cached(
                 "SELECT id FROM base WHERE root = ?1 AND target IS NULL
                  AND id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
-                 AND id NOT IN (SELECT base FROM layer) ORDER BY id LIMIT 1",
+                 AND id NOT IN (SELECT base FROM layer) ORDER BY id DESC LIMIT 1",
             ),
         )?;
         let id = query.query_row([root.as_bytes()], |row| row.get(0)).optional();

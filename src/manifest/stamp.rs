@@ -93,8 +93,11 @@ impl Packer {
 impl Manifest {
     /// All stamps of the project, by directory (relative, the root is empty).
     pub fn stamps(&self) -> Result<HashMap<Vec<u8>, Stamps>> {
-        let mut query =
-            self.doing("read", self.connection().prepare_cached("SELECT dir, tree, body FROM host_stamp WHERE instr(dir, x'00') = 0"))?;
+        let mut query = self.doing(
+            "read",
+            self.connection()
+                .prepare_cached("SELECT dir, tree, body FROM host_stamp WHERE instr(dir, x'00') = 0"),
+        )?;
         let rows = query
             .query_map([], |row| Ok((row.get(0)?, Stamps { tree: digest_at(row, 1)?, body: row.get(2)? })))
             .and_then(Iterator::collect);

@@ -89,6 +89,11 @@ pub use sealed::{note_directory, run_sealed};
 pub use signals::{hold_until_exit, wake};
 pub use wait::{Exit, Running};
 
+/// Whether this process leads its process group, as a job of a shell does.
+pub fn leads_its_group() -> bool {
+    sys::process_group() == rustix::process::getpid().as_raw_nonzero().get()
+}
+
 /// Where init failed outside the plan; a plan's steps count from 0.
 const STEP_MAPS: usize = usize::MAX;
 const STEP_DETACH: usize = usize::MAX - 1;

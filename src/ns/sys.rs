@@ -304,3 +304,10 @@ pub fn limit_capabilities(keep: u64) -> Result<(), Errno> {
     // SAFETY: version 3 reads two records of three words each after this header.
     check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
 }
+
+/// The process group's number; 0 where its leader is in no pid namespace of ours
+/// (`unshare -pf`, a machine's first process), which rustix takes for impossible.
+pub fn process_group() -> i32 {
+    // SAFETY: takes nothing and always succeeds (getpgrp(2)).
+    unsafe { libc::getpgrp() }
+}

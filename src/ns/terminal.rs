@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, getpgrp};
+use rustix::process::Pid;
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 use super::sys::{self, Mask};
@@ -44,7 +44,8 @@ impl Terminal {
 
     /// After a stop: `fg` or `bg` decided anew.
     pub(super) fn note_again(&mut self) {
-        self.ours = tcgetpgrp(&self.tty).ok().filter(|&group| group == getpgrp());
+        self.ours =
+            tcgetpgrp(&self.tty).ok().filter(|&group| group.as_raw_nonzero().get() == sys::process_group());
     }
 
     /// Makes our group the foreground one again, if it was.

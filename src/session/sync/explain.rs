@@ -47,7 +47,8 @@ pub fn explain(root: &Path, config: &Config, path: &[u8], is_dir: bool) -> Expla
                 break;
             }
         }
-        if found.class == Class::Tier1 && found.path != at
+        if found.class == Class::Tier1
+            && found.path != at
             && let Some(Ruled { class, rule }) = config.rules.in_tier1(Path::new(OsStr::from_bytes(&at)), dir)
         {
             found = Explained { path: at.clone(), class, rule };

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::assemble::assemble;
 use super::class::Classes;
-use super::walk::{Walk, walk};
 use super::clock_of;
+use super::walk::{Walk, walk};
 use crate::cas::Digest;
 use crate::config::rules::Rules;
 use crate::error::Result;

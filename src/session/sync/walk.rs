@@ -194,7 +194,14 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
         Item::Files { dir, path, files } => walk.files(&gathered, &dir, &path, files),
     };
     let tier1 = walk.is_tier1;
-    let top = At { path: Vec::new(), own: false, tier1, as_stamped: false, rules: walk.classes.top(), part: Part::Any };
+    let top = At {
+        path: Vec::new(),
+        own: false,
+        tier1,
+        as_stamped: false,
+        rules: walk.classes.top(),
+        part: Part::Any,
+    };
     crew::run(&work, |lead| lead.give(Item::Root(dir, top)))?;
     loop {
         // One that lies in another puts things off anew.
@@ -247,7 +254,11 @@ impl Walk<'_> {
             }
             Err(error) => return Err(error),
         };
-        if tier1 && as_stamped && self.by_directories && self.directories(jobs, gathered, &dir, &path, &names)? {
+        if tier1
+            && as_stamped
+            && self.by_directories
+            && self.directories(jobs, gathered, &dir, &path, &names)?
+        {
             return Ok(());
         }
         let in_git = git::is_in(&path);
@@ -454,7 +465,9 @@ impl Walk<'_> {
                 continue;
             }
             match dir.stat_if_there(&name.name)? {
-                Some(stat) if known.vouches(name.name.to_bytes(), &stamp_of(&stat)) => children.push((name, inner)),
+                Some(stat) if known.vouches(name.name.to_bytes(), &stamp_of(&stat)) => {
+                    children.push((name, inner))
+                }
                 _ => return Ok(false),
             }
         }
