@@ -79,6 +79,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -l net -d 'The networ
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l bind -d 'Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l limit -d 'Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l unlock -d 'Let a path of `[tier1]` be written in this run' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l projection -d 'What the files of the view are below: auto, stub, hardlink or copy' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l setenv -d 'Set a variable of the command' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l profile -d 'Let the keys of [profile.NAME] in vrift.toml, or in the user\'s configuration, count' -r
@@ -116,6 +117,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -l net -d 'The network
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l bind -d 'Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l limit -d 'Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l unlock -d 'Let a path of `[tier1]` be written in this run' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l projection -d 'What the files of the view are below: auto, stub, hardlink or copy' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l setenv -d 'Set a variable of the command' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l profile -d 'Let the keys of [profile.NAME] in vrift.toml, or in the user\'s configuration, count' -r
@@ -449,6 +451,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand try" -l net -d 'The network:
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l bind -d 'Show a file or directory at another place: SRC:DST, or SRC:DST:ro to read it only' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l limit -d 'Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l unlock -d 'Let a path of `[tier1]` be written in this run' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l projection -d 'What the files of the view are below: auto, stub, hardlink or copy' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l setenv -d 'Set a variable of the command' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l profile -d 'Let the keys of [profile.NAME] in vrift.toml, or in the user\'s configuration, count' -r
