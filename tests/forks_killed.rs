@@ -4,7 +4,6 @@
 mod support;
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 use support::World;
 

@@ -95,6 +95,22 @@ pub struct Config {
 #[derive(Debug, Args)]
 pub struct Allow {}
 
+/// Show what the store holds: for which project, in which workspace, and what sharing saves.
+///
+/// In a project: its workspaces, snapshots and largest files too. "alone" is what nobody else
+/// holds: about what goes when that project or workspace goes.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// The workspace whose files are shown.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
+    /// Write one page that needs nothing else to be looked at.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    #[command(flatten)]
+    pub json: Json,
+}
+
 /// Remove from the store what nothing needs any more.
 ///
 /// Kept are the states of all workspaces, snapshots, conflicts, what live and orphaned sessions

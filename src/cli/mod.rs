@@ -99,6 +99,7 @@ pub enum Verb {
     Runs(Runs),
     Stop(Stop),
     Recover(Recover),
+    Stats(Stats),
     Gc(Gc),
     Verify(Verify),
     Project(Project),

@@ -35,6 +35,7 @@ pub mod run;
 pub mod runs;
 pub mod shape;
 pub mod snapshot;
+pub mod stats;
 pub mod status;
 pub mod stop;
 pub mod sync;
@@ -106,6 +107,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
         Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
         Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
+        Some(Verb::Stats(args)) => stats::run(&cli.global, &args, printer),
         Some(Verb::Gc(args)) => gc::run(&cli.global, &args, printer),
         Some(Verb::Verify(args)) => verify::run(&cli.global, &args, printer),
         Some(Verb::Project(args)) => project::run(&cli.global, args, printer),

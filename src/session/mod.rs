@@ -40,6 +40,7 @@ pub mod shell;
 pub mod snapshots;
 pub mod stack;
 pub mod staging;
+pub mod stats;
 pub mod sync;
 pub mod take_in;
 pub mod tier1;
