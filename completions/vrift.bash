@@ -88,6 +88,9 @@ _vrift() {
             vrift,snapshot)
                 cmd="vrift__subcmd__snapshot"
                 ;;
+            vrift,stats)
+                cmd="vrift__subcmd__stats"
+                ;;
             vrift,status)
                 cmd="vrift__subcmd__status"
                 ;;
@@ -155,7 +158,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover gc verify project config allow doctor completions man answer checkpoint"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover stats gc verify project config allow doctor completions man answer checkpoint"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1431,6 +1434,48 @@ _vrift() {
                 return 0
             fi
             case "${prev}" in
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__stats)
+            opts="-w -C -q -v -h --workspace --html --json --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -C)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

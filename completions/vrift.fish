@@ -55,6 +55,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "try" -d 'Try a command:
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "runs" -d 'List runs: live ones, what killed ones left, and finished ones, newest first'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "stop" -d 'End a live run, or all of a workspace'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "recover" -d 'Keep or drop what a run wrote that ended without taking it in'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "stats" -d 'Show what the store holds: for which project, in which workspace, and what sharing saves'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "gc" -d 'Remove from the store what nothing needs any more'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "verify" -d 'Look whether everything in the store is there and sound'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "project" -d 'List, forget or move the projects of the store'
@@ -508,6 +509,18 @@ complete -c vrift -n "__fish_vrift_using_subcommand recover" -l drop -d 'Throw w
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -s w -l workspace -d 'The workspace whose files are shown' -r
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -l html -d 'Write one page that needs nothing else to be looked at' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand stats" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -l grace -d 'Leave alone what was stored in the last so many seconds' -r
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand gc" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
