@@ -108,6 +108,14 @@ fn told(errno: Errno) -> Errno {
 fn rename(task: &Task<'_>, record: &Record<'_>, request: &Request, memory: &mut Memory) -> Result<(), Errno> {
     let Request { flags, old, new } = request;
     let flags = RenameFlags::from_bits_retain(*flags);
+    // Elsewhere nothing is done for anybody. With both on one mount it was the filesystem that
+    // said EXDEV.
+    let overlay = device(&rustix::fs::statx(CWD, task.root, AtFlags::empty(), StatxFlags::BASIC_STATS)?);
+    let [from, to] = [&old.dir, &new.dir].map(tree::stat_fd);
+    let (from, to) = (from?, to?);
+    if from.stx_mnt_id != to.stx_mnt_id || device(&from) != overlay || device(&to) != overlay {
+        return Err(Errno::XDEV);
+    }
     if !task.again {
         record.clear()?;
         let kernel = || rustix::fs::renameat_with(&old.dir, old.name(), &new.dir, new.name(), flags);
@@ -115,13 +123,6 @@ fn rename(task: &Task<'_>, record: &Record<'_>, request: &Request, memory: &mut 
             Err(Errno::XDEV) => {}
             answer => return answer,
         }
-    }
-    // With both on one mount it was the filesystem that said EXDEV, and it is the last to be asked.
-    let overlay = device(&rustix::fs::statx(CWD, task.root, AtFlags::empty(), StatxFlags::BASIC_STATS)?);
-    let [from, to] = [&old.dir, &new.dir].map(tree::stat_fd);
-    let (from, to) = (from?, to?);
-    if from.stx_mnt_id != to.stx_mnt_id || device(&from) != overlay || device(&to) != overlay {
-        return Err(Errno::XDEV);
     }
     let mut mover = Mover { connection: task.connection, record, mount: from.stx_mnt_id, memory };
     if matches!(record.state(), State::Pending) && mover.resume(old, new)? {
