@@ -75,3 +75,40 @@ fn where_runs_work_and_for_other_errors_it_changes_nothing() {
     world.run(["-C", "/", "exec", "--or-bare", "--", "touch", "/vrift-test-c"]).fails(125);
     assert!(!world.project.join("c").exists());
 }
+
+#[test]
+fn what_confines_a_run_is_never_left_out() {
+    let world = World::new();
+    let attempt = |options: &[&str]| {
+        let mut command = refused(&world);
+        Ran(command.args(["exec", "--or-bare"]).args(options).args(["--", "touch", "c"]).output().unwrap())
+    };
+    let options: [&[&str]; 11] = [
+        &["--confine", "home"],
+        &["--confine", "host"],
+        &["--net", "none"],
+        &["--net", "own"],
+        &["--private-tmp"],
+        &["--bind", "/usr:/mnt:ro"],
+        &["--limit", "pids=50"],
+        &["--root"],
+        &["--setenv", "A=b"],
+        &["--clear-env"],
+        &["--confine", "home", "--cache", "cargo"],
+    ];
+    for options in options {
+        let ran = attempt(options);
+        assert!(!ran.stderr().contains("running bare"), "{options:?}: {}", ran.stderr());
+        assert!(ran.fails(125).contains("error:"), "{options:?}");
+        assert!(!world.project.join("c").exists(), "{options:?}: it ran");
+    }
+    // the same when a file asks for it
+    world.write("vrift.toml", "[profile.ci]\nconfine = \"home\"\n");
+    attempt(&["--profile", "ci"]).fails(125);
+    world.write("vrift.toml", "[run]\nnet = \"none\"\n");
+    attempt(&[]).fails(125);
+    assert!(!world.project.join("c").exists());
+    world.write("vrift.toml", "");
+    attempt(&[]).ok();
+    assert!(world.project.join("c").exists());
+}

@@ -429,3 +429,39 @@ fn a_run_that_was_stopped_by_a_key_can_be_ended() {
     terminal.line("exit");
     terminal.wait();
 }
+
+/// dash gives the terminal back to the process group that it found, by a number: ours has
+/// none inside.
+#[test]
+fn a_shell_that_is_run_on_a_terminal_has_it_to_itself_and_gives_it_back() {
+    needs_sessions!();
+    let world = World::new();
+    for shell in ["/bin/dash", "/bin/sh", "/bin/bash"] {
+        if !there(shell) {
+            continue;
+        }
+        let mut command = world.command_alone(env!("CARGO_BIN_EXE_vrift"));
+        let mut terminal = Terminal::start(command.args(["exec", "--", shell]).env("PS1", "ready> "));
+        terminal.line("set -m; echo be''gun; sh -c 'echo in''ner; read x; echo got-$x'");
+        terminal.expect("begun");
+        terminal.expect("inner");
+        terminal.line("word");
+        terminal.expect("got-word");
+        terminal.line("echo af''ter; exit 5");
+        terminal.expect("after");
+        assert_eq!(terminal.wait().code(), Some(5), "{shell}");
+        // the caller's own shell reads on afterwards
+        let mut outer = world.command_alone("/bin/sh");
+        outer.args(["-m"]).env("PS1", "outer> ");
+        let mut terminal = Terminal::start(&mut outer);
+        terminal.line(&format!("{} exec -- {shell}", env!("CARGO_BIN_EXE_vrift")));
+        terminal.line("echo wi''thin; exit 3");
+        terminal.expect("within");
+        terminal.line("echo status-$?; read x; echo read-$x");
+        terminal.expect("status-3");
+        terminal.line("again");
+        terminal.expect("read-again");
+        terminal.line("exit 0");
+        assert_eq!(terminal.wait().code(), Some(0), "{shell}");
+    }
+}

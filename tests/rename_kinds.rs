@@ -25,7 +25,8 @@ int main(int argc, char **argv) {
 
 /// Everything of a tree but inode numbers, and sizes and link counts of directories; what
 /// may not be read has no digest.
-const SHOW: &str = "find . -type d -printf '%P %y %m %T@\\n' -o -printf '%P %y %m %s %T@ %n %l\\n' | LC_ALL=C sort
+const SHOW: &str =
+    "find . -type d -printf '%P %y %m %T@\\n' -o -printf '%P %y %m %s %T@ %n %l\\n' | LC_ALL=C sort
     find . -type f ! -perm 0 -print | LC_ALL=C sort | xargs md5sum
     find . -type f ! -perm 0 -print -o -type d -print | LC_ALL=C sort | xargs getfattr -d -m '^user' -h
     find . ! -type l ! -perm 0 -print | LC_ALL=C sort | xargs getfacl -p";
@@ -79,7 +80,12 @@ fn what_was_made_in_the_session_is_the_same_under_its_new_name() {
     for line in ["a f ", "d/c f ", "fifo p ", "none f 0 ", "locked d 555 ", "link l ", "sparse f 4711 "] {
         let of = |text: &str| text.lines().find(|found| found.starts_with(line)).map(str::to_owned);
         // a link's link count is not kept
-        assert!(of(&next).is_some() && (of(&next) == of(&before)), "{line}: {:?} {:?}", of(&before), of(&next));
+        assert!(
+            of(&next).is_some() && (of(&next) == of(&before)),
+            "{line}: {:?} {:?}",
+            of(&before),
+            of(&next)
+        );
     }
     assert!(!next.contains("socket"));
 }

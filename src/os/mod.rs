@@ -7,6 +7,7 @@ pub mod dir;
 pub mod early;
 pub mod failpoint;
 pub mod filesystem;
+pub mod held;
 pub mod idle;
 pub mod immutable;
 pub mod link;

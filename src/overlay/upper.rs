@@ -11,7 +11,6 @@ use std::collections::hash_map::Entry as Slot;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -23,10 +22,9 @@ use crate::manifest::group;
 use crate::manifest::node::{Content, Entry, Kind, Meta, Time};
 use crate::os::crew::{self, Jobs};
 use crate::os::dir::{Dir, Name, Stat};
+use crate::os::held::{Held, Holder};
 use crate::overlay::escape::{self, From, Marks};
 
-/// Directories held open at once; beyond it they are opened again by path.
-const HELD: usize = 256;
 /// Files in one job.
 const BATCH: usize = 32;
 /// Bytes of path in one openat: below PATH_MAX.
@@ -87,7 +85,7 @@ fn walk(upper: &Path, take: &Take<'_>, moving: bool) -> Result<Upper> {
         moving,
         top: Dir::open(upper)?,
         take,
-        live: Arc::default(),
+        holder: Holder::new(),
         list: Mutex::default(),
         inodes: Mutex::default(),
     };
@@ -100,18 +98,6 @@ fn walk(upper: &Path, take: &Take<'_>, moving: bool) -> Result<Upper> {
     let found = joined(list.found, &contents, moving)?;
     let is_plain = list.skipped.is_empty() && !list.has_other;
     Ok(Upper { found, skipped: list.skipped, is_plain })
-}
-
-/// A directory, counted while it is open.
-struct Held {
-    dir: Dir,
-    live: Arc<AtomicUsize>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.live.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 enum Job {
@@ -144,7 +130,7 @@ struct Walk<'a> {
     /// Names may go away.
     moving: bool,
     take: &'a Take<'a>,
-    live: Arc<AtomicUsize>,
+    holder: Holder,
     list: Mutex<List>,
     /// Content of a file with several names; `None` while one of them is being taken.
     inodes: Mutex<HashMap<u64, Option<Content>>>,
@@ -158,33 +144,33 @@ impl Walk<'_> {
                 other => other,
             },
             Job::Files { dir, path, names, xattr_whiteouts } => {
-                self.files(&dir.dir, &path, names, xattr_whiteouts)
+                self.files(&dir, &path, names, xattr_whiteouts)
             }
         }
     }
 
     fn list(&self, from: Option<Arc<Held>>, path: Vec<u8>, jobs: &Jobs<Job>) -> Result<()> {
         let dir = self.open(from, &path)?;
-        let (meta, marks) = self.meta(&dir.dir, &dir.dir.stat_self()?, &path)?;
+        let (meta, marks) = self.meta(&**dir, &dir.stat_self()?, &path)?;
         let opaque = marks.opaque == Some(b'y');
         let xattr_whiteouts = marks.opaque == Some(b'x');
         self.add(vec![(path.clone(), Found::Dir { meta, opaque }, None)]);
         let (mut dirs, mut files) = (Vec::new(), Vec::new());
         let mut has_other = xattr_whiteouts;
-        for mut name in dir.dir.names()? {
+        for mut name in dir.names()? {
             if is_ours(&name.name) {
                 has_other = true;
                 continue;
             }
             if name.kind == FileType::Unknown {
-                name.kind = dir.dir.stat(&name.name)?.kind;
+                name.kind = dir.stat(&name.name)?.kind;
             }
             if name.kind == FileType::Directory { dirs.push(name) } else { files.push(name) }
         }
         if has_other {
             self.lock().has_other = true;
         }
-        let crowded = self.live.load(Ordering::Relaxed) >= HELD;
+        let crowded = self.holder.is_full();
         for name in dirs {
             let from = (!crowded).then(|| Arc::clone(&dir));
             jobs.give(Job::Dir { from, path: below(&path, &name.name) });
@@ -193,7 +179,7 @@ impl Walk<'_> {
             let names = files.split_off(files.len() - BATCH);
             jobs.give(Job::Files { dir: Arc::clone(&dir), path: path.clone(), names, xattr_whiteouts });
         }
-        self.files(&dir.dir, &path, files, xattr_whiteouts)
+        self.files(&dir, &path, files, xattr_whiteouts)
     }
 
     /// From the parent, or from the top in strides: nothing in a closed upper moves.
@@ -205,7 +191,7 @@ impl Walk<'_> {
             rustix::fs::openat(dir, name, flags, Mode::empty()).context("open directory", &shown)
         };
         let (parent, mut rest) = match &from {
-            Some(held) => (&held.dir, path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()),
+            Some(held) => (&***held, path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()),
             None => (&self.top, path),
         };
         let mut step;
@@ -216,8 +202,7 @@ impl Walk<'_> {
             (dir, rest) = (&step, &rest[at + 1..]);
         }
         let dir = Dir::from_fd(open(dir, rest)?, shown.clone());
-        self.live.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Held { dir, live: Arc::clone(&self.live) }))
+        Ok(self.holder.hold(dir))
     }
 
     fn files(&self, dir: &Dir, path: &[u8], names: Vec<Name>, xattr_whiteouts: bool) -> Result<()> {

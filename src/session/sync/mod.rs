@@ -9,6 +9,7 @@ mod assemble;
 pub mod class;
 pub mod explain;
 mod known;
+mod left_out;
 pub mod look;
 pub mod outside;
 mod read;

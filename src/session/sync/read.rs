@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use rustix::fs::FileType;
 
@@ -55,7 +55,7 @@ impl Walk<'_> {
     pub(super) fn files(
         &self,
         gathered: &Mutex<Gathered>,
-        dir: &Arc<Dir>,
+        dir: &Dir,
         path: &[u8],
         files: Vec<(CString, Stat)>,
     ) -> Result<()> {

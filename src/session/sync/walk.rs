@@ -5,6 +5,9 @@
 //! being opened. A name whose mtime or ctime is not older than the moment the walk
 //! began, by that filesystem's own clock, is read again next time (rule 19).
 
+mod again;
+mod as_stamped;
+
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -14,8 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use again::{not_opened, open_again};
+
 use super::class::{Class, Classes, Rules};
 use super::known::{Known, is_racy, stamp_of};
+pub use super::left_out::LeftOut;
+use super::left_out::not_taken;
 use super::read::{has_moved, meta_of};
 use super::repository::{self, Look, Part, When};
 use crate::cas::Store;
@@ -26,6 +33,7 @@ use crate::manifest::node::{Entry, Meta};
 use crate::manifest::stamp::{Packer, Stamp, Stamps};
 use crate::os::crew::{self, Jobs};
 use crate::os::dir::{Dir, Stat};
+use crate::os::held::{Held, Holder};
 use crate::progress::Meter;
 
 /// Files read by one worker before it asks for other work.
@@ -98,22 +106,6 @@ pub struct Mounted {
     pub is_dir: bool,
 }
 
-/// A name that is not taken in.
-pub struct LeftOut {
-    pub path: Vec<u8>,
-    pub why: String,
-    /// It is there all the same: what the workspace has under this name stays.
-    pub unreadable: bool,
-    pub is_dir: bool,
-}
-
-impl LeftOut {
-    pub(super) fn unreadable(path: Vec<u8>, error: &Error, is_dir: bool) -> Self {
-        let why = error.cause().map_or_else(|| error.to_string(), str::to_string);
-        Self { path, why, unreadable: true, is_dir }
-    }
-}
-
 /// One directory of the host.
 pub struct WalkedDir {
     /// Relative; the root is empty.
@@ -144,9 +136,18 @@ pub struct Fresh {
 }
 
 enum Item {
-    Child { parent: Arc<Dir>, name: CString, at: At },
-    Root(Dir, At),
-    Files { dir: Arc<Dir>, path: Vec<u8>, files: Vec<(CString, Stat)> },
+    /// Opened from its parent where that is held.
+    Child {
+        parent: Option<Arc<Held>>,
+        name: CString,
+        at: At,
+    },
+    Root(Arc<Held>, At),
+    Files {
+        dir: Arc<Held>,
+        path: Vec<u8>,
+        files: Vec<(CString, Stat)>,
+    },
 }
 
 /// What is known of a directory before it is read.
@@ -173,7 +174,7 @@ pub(super) struct Gathered {
     /// What is read after everything else, in order.
     later: [Vec<Item>; repository::STEPS],
     /// The repositories, and how they looked before they were read.
-    repositories: Vec<(Arc<Dir>, Look)>,
+    repositories: Vec<(Arc<Held>, Look)>,
 }
 
 /// The tree of a directory until the assembly knows it.
@@ -181,20 +182,27 @@ pub const UNKNOWN: crate::cas::Digest = crate::cas::Digest::from_bytes([0; 32]);
 
 /// Walks the host directory at `root`.
 pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
-    let dir = Dir::open(root)?;
+    let holder = Holder::new();
+    let (dir, top) = (Dir::open(root)?, Dir::open(root)?);
     let meta = meta_of(&dir, &dir.stat_self()?)?;
     let dev = dir.stat_self()?.dev;
     let gathered = Mutex::new(Gathered::default());
     let work = |item: Item, jobs: &Jobs<Item>| match item {
-        Item::Root(dir, at) => walk.directory(jobs, &gathered, dev, Arc::new(dir), at),
-        Item::Child { parent, name, at } => match parent.child(&name) {
-            Ok(dir) => walk.directory(jobs, &gathered, dev, Arc::new(dir), at),
-            Err(error) => not_opened(&gathered, at.path, error),
-        },
+        Item::Root(dir, at) => walk.directory(jobs, &gathered, (dev, &holder), dir, at),
+        Item::Child { parent, name, at } => {
+            let opened = match parent {
+                Some(parent) => parent.child(&name),
+                None => open_again(&top, &at.path),
+            };
+            match opened {
+                Ok(dir) => walk.directory(jobs, &gathered, (dev, &holder), holder.hold(dir), at),
+                Err(error) => not_opened(&gathered, at.path, error),
+            }
+        }
         Item::Files { dir, path, files } => walk.files(&gathered, &dir, &path, files),
     };
     let tier1 = walk.is_tier1;
-    let top = At {
+    let at = At {
         path: Vec::new(),
         own: false,
         tier1,
@@ -202,7 +210,7 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
         rules: walk.classes.top(),
         part: Part::Any,
     };
-    crew::run(&work, |lead| lead.give(Item::Root(dir, top)))?;
+    crew::run(&work, |lead| lead.give(Item::Root(holder.hold(dir), at)))?;
     loop {
         // One that lies in another puts things off anew.
         let later = lock(&gathered).later.iter_mut().find(|later| !later.is_empty()).map(std::mem::take);
@@ -219,28 +227,13 @@ pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
     Ok(gathered.finish())
 }
 
-/// A directory that was seen and cannot be opened.
-fn not_opened(gathered: &Mutex<Gathered>, path: Vec<u8>, error: Error) -> Result<()> {
-    // It vanished, or turned into something else: the next walk sees it.
-    if has_moved(&error) {
-        let (dir, name) = split(&path);
-        lock(gathered).gone.insert((dir.to_vec(), name.to_vec()));
-        return Ok(());
-    }
-    if error.is(libc::EACCES) || error.is(libc::EPERM) {
-        lock(gathered).walked.left_out.push(LeftOut::unreadable(path, &error, true));
-        return Ok(());
-    }
-    Err(error)
-}
-
 impl Walk<'_> {
     fn directory(
         &self,
         jobs: &Jobs<Item>,
         gathered: &Mutex<Gathered>,
-        dev: (u32, u32),
-        dir: Arc<Dir>,
+        (dev, holder): ((u32, u32), &Holder),
+        dir: Arc<Held>,
         at: At,
     ) -> Result<()> {
         let At { path, own, tier1, as_stamped, mut rules, part } = at;
@@ -257,7 +250,7 @@ impl Walk<'_> {
         if tier1
             && as_stamped
             && self.by_directories
-            && self.directories(jobs, gathered, &dir, &path, &names)?
+            && self.directories(jobs, gathered, (&dir, holder), &path, &names)?
         {
             return Ok(());
         }
@@ -269,11 +262,11 @@ impl Walk<'_> {
             let look = Look::at(&dir);
             let at = |path, part| At { path, own, tier1, as_stamped: false, rules: rules.clone(), part };
             let refs = at(join(&path, b"refs"), Part::Any);
-            jobs.give(Item::Child { parent: dir.clone(), name: c"refs".to_owned(), at: refs });
+            jobs.give(Item::Child { parent: Some(dir.clone()), name: c"refs".to_owned(), at: refs });
             let mut gathered = lock(gathered);
             gathered.repositories.push((dir.clone(), look));
             // Its names have been read: from the start again.
-            let again = Item::Child { parent: dir, name: c".".to_owned(), at: at(path, Part::Top) };
+            let again = Item::Child { parent: Some(dir), name: c".".to_owned(), at: at(path, Part::Top) };
             gathered.later[0].push(again);
             return Ok(());
         }
@@ -298,6 +291,8 @@ impl Walk<'_> {
         let mut git_files = Vec::new();
         let (mut declared, mut opened) = (Vec::new(), Vec::new());
         let mut same = stamps.is_some();
+        let is_full = holder.is_full();
+        let held = (!is_full).then(|| dir.clone());
         for name in &names {
             let bytes = name.name.to_bytes();
             if bytes.starts_with(b".vrift-") {
@@ -353,7 +348,7 @@ impl Walk<'_> {
                     listing.fresh.push(fresh);
                     if is_dir {
                         walked.subdirs.push(bytes.to_vec());
-                        let (parent, name) = (dir.clone(), name.name.clone());
+                        let (parent, name) = (held.clone(), name.name.clone());
                         let at = At {
                             path: inner,
                             own: true,
@@ -381,7 +376,7 @@ impl Walk<'_> {
             let vouched = known.vouches(bytes, &stamp);
             if stat.kind == FileType::Directory && stat.dev == dev {
                 walked.subdirs.push(bytes.to_vec());
-                let (parent, name) = (dir.clone(), name.name.clone());
+                let (parent, name) = (held.clone(), name.name.clone());
                 let tier1 = class == Class::Tier1;
                 // what tools bring along has rules for its own repository
                 let rules = if tier1 { None } else { rules.clone() };
@@ -419,7 +414,11 @@ impl Walk<'_> {
         walked.listing = if same { None } else { Some(listing) };
         for chunk in files.chunks(BATCH) {
             let files = chunk.to_vec();
-            jobs.give(Item::Files { dir: dir.clone(), path: path.clone(), files });
+            if is_full {
+                self.files(gathered, &dir, &path, files)?;
+            } else {
+                jobs.give(Item::Files { dir: dir.clone(), path: path.clone(), files });
+            }
         }
         let mut gathered = lock(gathered);
         gathered.walked.still_there += known.found;
@@ -436,64 +435,6 @@ impl Walk<'_> {
         }
         gathered.walked.dirs.push(walked);
         Ok(())
-    }
-}
-
-impl Walk<'_> {
-    /// Goes on below a directory that is as stamped, if those in it are too; no file is
-    /// looked at. False: it is to be read.
-    fn directories(
-        &self,
-        jobs: &Jobs<Item>,
-        gathered: &Mutex<Gathered>,
-        dir: &Arc<Dir>,
-        path: &[u8],
-        names: &[crate::os::dir::Name],
-    ) -> Result<bool> {
-        let Some(stamps) = self.stamps.get(path) else { return Ok(false) };
-        let mut known = Known::new(Some(stamps));
-        let (mut children, mut opened) = (Vec::new(), Vec::new());
-        for name in names {
-            match name.kind {
-                FileType::Unknown => return Ok(false),
-                FileType::Directory => {}
-                _ => continue,
-            }
-            let inner = join(path, name.name.to_bytes());
-            if self.classes.in_tier1(&inner, true) {
-                opened.push(inner);
-                continue;
-            }
-            match dir.stat_if_there(&name.name)? {
-                Some(stat) if known.vouches(name.name.to_bytes(), &stamp_of(&stat)) => {
-                    children.push((name, inner))
-                }
-                _ => return Ok(false),
-            }
-        }
-        let subdirs = children.iter().map(|(name, _)| name.name.to_bytes().to_vec()).collect();
-        for (name, path) in children {
-            let at = At { path, own: false, tier1: true, as_stamped: true, rules: None, part: Part::Any };
-            jobs.give(Item::Child { parent: dir.clone(), name: name.name.clone(), at });
-        }
-        let mut gathered = lock(gathered);
-        gathered.walked.still_there += stamps.iter().count();
-        gathered.walked.own.extend(opened.iter().cloned());
-        gathered.walked.open.extend(opened);
-        gathered.walked.dirs.push(WalkedDir { path: path.to_vec(), own: false, subdirs, listing: None });
-        Ok(true)
-    }
-
-    /// Whether a repository's refs and objects are directories of its own.
-    fn has_refs(&self, dir: &Dir, path: &[u8], dev: (u32, u32)) -> Result<bool> {
-        for name in [c"refs", c"objects"] {
-            let Some(stat) = dir.stat_if_there(name)? else { return Ok(false) };
-            let class = self.classes.of_path(None, &join(path, name.to_bytes()), true, false);
-            if stat.kind != FileType::Directory || stat.dev != dev || class.is_mounted() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -542,16 +483,6 @@ pub fn may_be_mounted(class: Class, path: &[u8], kind: FileType) -> Result<bool>
         .with_hint("name the directory it is in, or take it out of the list with `!`"))
 }
 
-/// Why a kind is not taken in (rule 5).
-fn not_taken(stat: &Stat) -> Option<&'static str> {
-    match stat.kind {
-        FileType::Socket => Some("a socket"),
-        FileType::CharacterDevice | FileType::BlockDevice => Some("a device"),
-        FileType::Unknown => Some("of an unknown kind"),
-        _ => None,
-    }
-}
-
 /// A `.gitignore` as git reads it: a regular file, never through a link.
 pub fn read_rules(dir: &Dir) -> Option<Vec<u8>> {
     use std::io::Read;
@@ -575,17 +506,4 @@ pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 pub(super) fn lock(gathered: &Mutex<Gathered>) -> std::sync::MutexGuard<'_, Gathered> {
     gathered.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let path = std::ffi::OsStr::from_bytes(&self.path);
-        let path = quoted(path);
-        match self.unreadable {
-            true => {
-                write!(f, "{path} cannot be read ({}): it is shown as on the host and not taken in", self.why)
-            }
-            false => write!(f, "left out {path}: {}", self.why),
-        }
-    }
 }
