@@ -9,6 +9,9 @@
 //! itself; SIGTERM; two seconds; exit, at which the kernel kills and waits for the
 //! rest; without a pid namespace init does that itself first). *Open* with a waiting leaver goes on until nothing is left or somebody joins.
 
+mod ending;
+mod moving;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
@@ -17,20 +20,18 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
 use super::idmap::OwnMaps;
 use super::interpret::{Interpreter, Trouble};
-use super::mover::{self, Memory, Task};
-use super::plan::{Plan, Step};
+use super::mover::Memory;
+use super::plan::Plan;
 use super::survivors::{Names, Realm};
 use super::table::{Connection, PLACES, Role, Running, Table};
 use super::wire::{self, REQUEST, Request, Tag};
 use super::{STEP_DETACH, STEP_LISTEN, STEP_MAPS, STEP_PIDS, sys};
-use sys::Forked;
+use moving::Working;
 
 /// What is left may end by itself for so long before it is told to.
 const GRACE_MS: i64 = 20;
 /// From SIGTERM to SIGKILL.
 const TERM_MS: i64 = 2000;
-/// Movers in a row that are killed before nobody goes on.
-const SUCCESSORS: u32 = 8;
 /// How often init looks whether processes that are not its children have gone.
 const TICK_MS: i64 = 10;
 /// The same while nothing presses.
@@ -72,14 +73,6 @@ enum Phase {
     Term(i64),
     /// SIGKILL is sent until nobody is left: where the kernel does not do it.
     Kill,
-}
-
-/// A mover, and what its successor needs should it be killed.
-struct Working {
-    pid: Pid,
-    connection: OwnedFd,
-    /// How many were killed before it.
-    killed: u32,
 }
 
 struct Init<'p, 'a> {
@@ -273,41 +266,6 @@ impl Init<'_, '_> {
         }
     }
 
-    /// Gives who asks next a mover; where none can be made, EXDEV stays the answer.
-    fn start_mover(&mut self) {
-        let Some(door) = &self.door else { return };
-        let Ok(connection) = rustix::net::accept_with(door, SocketFlags::CLOEXEC) else { return };
-        self.make_mover(connection, 0);
-    }
-
-    /// A mover was killed: another one finishes what it began, or begins anew. Who kills
-    /// every one of them gets what there is by then.
-    fn succeed(&mut self, Working { connection, killed, .. }: Working) {
-        if killed < SUCCESSORS {
-            self.make_mover(connection, killed + 1);
-        } else if let Some(record) = &self.prepared.record {
-            let _ = rustix::fs::ftruncate(record, 0);
-        }
-    }
-
-    fn make_mover(&mut self, connection: OwnedFd, killed: u32) {
-        let overlay = self.prepared.plan.steps.iter().find_map(|step| match step {
-            Step::Overlay(spec) => Some(spec.target.as_c_str()),
-            _ => None,
-        });
-        let (Some(root), Some(record)) = (overlay, &self.prepared.record) else { return };
-        match sys::fork_into(0, None) {
-            Ok(Forked::Child) => {
-                let task = Task { connection: &connection, record, root, again: killed > 0 };
-                mover::main(&task, &mut self.prepared.memory)
-            }
-            Ok(Forked::Parent { pid, .. }) => {
-                self.mover = Pid::from_raw(pid).map(|pid| Working { pid, connection, killed });
-            }
-            Err(_) => {}
-        }
-    }
-
     fn forget_ended_commands(&mut self) {
         for at in 0..self.prepared.table.commands.len() {
             self.prepared.table.forget_if_ready(at);
@@ -485,69 +443,6 @@ impl Init<'_, '_> {
         if ends_waiting && matches!(self.phase, Phase::Open) {
             self.begin_end();
         }
-    }
-
-    fn kill_overdue(&mut self) {
-        let now = sys::now_ms();
-        for command in self.prepared.table.commands.iter_mut().flatten() {
-            if command.kill_at.is_some_and(|at| at <= now) {
-                let _ = rustix::process::pidfd_send_signal(&command.pidfd, Signal::KILL);
-                command.kill_at = None;
-            }
-        }
-    }
-
-    fn begin_end(&mut self) {
-        self.prepared.listener = None;
-        self.phase = Phase::Grace(sys::now_ms() + GRACE_MS);
-    }
-
-    /// Goes on with the end, as far as it can.
-    fn advance(&mut self) {
-        if matches!(self.phase, Phase::Open) {
-            if self.waiting().is_some() && self.realm.none_left() {
-                self.begin_end();
-            } else {
-                return;
-            }
-        }
-        self.reap();
-        if self.realm.none_left() {
-            return self.finish();
-        }
-        match self.phase {
-            Phase::Grace(until) if sys::now_ms() >= until => {
-                if self.proc_is_ours || !self.prepared.has_pids {
-                    self.realm.collect(&mut self.names);
-                } else {
-                    self.names.count = 1;
-                }
-                self.realm.signal_all(Signal::TERM);
-                self.realm.signal_all(Signal::CONT);
-                self.phase = Phase::Term(sys::now_ms() + TERM_MS);
-            }
-            Phase::Term(until) if sys::now_ms() >= until => {
-                if self.prepared.has_pids {
-                    self.finish();
-                }
-                self.phase = Phase::Kill;
-                self.realm.signal_all(Signal::KILL);
-            }
-            Phase::Kill => self.realm.signal_all(Signal::KILL),
-            _ => {}
-        }
-    }
-
-    /// Tells the leaver and exits; in a pid namespace the kernel kills what is left and waits
-    /// for it.
-    fn finish(&self) {
-        if let Some(Some(leaver)) =
-            self.waiting().and_then(|place| self.prepared.table.connections.get(place))
-        {
-            let numbers = (self.names.count, 0);
-            let _ = wire::reply(&leaver.socket, Tag::Last, numbers, self.names.text(), &[]);
-        }
-        sys::exit(0)
     }
 }
 

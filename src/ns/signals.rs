@@ -82,7 +82,10 @@ impl Signals {
                 new.sa_sigaction =
                     handler as extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) as usize;
                 new.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
-                libc::sigaction(signal, &raw const new, std::ptr::null_mut());
+                // held since the last time
+                if old.sa_sigaction != new.sa_sigaction {
+                    libc::sigaction(signal, &raw const new, std::ptr::null_mut());
+                }
                 before.push((signal, old));
             }
         }

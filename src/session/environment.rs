@@ -55,7 +55,7 @@ pub fn set_pwd(variables: &mut Vec<(OsString, OsString)>, cwd: &Path, gone: &[&P
         name == "PWD"
             && Path::new(value).is_absolute()
             && !Path::new(value).components().any(|part| part == Component::ParentDir)
-            && std::fs::canonicalize(value).is_ok_and(|dir| dir == cwd)
+            && (Path::new(value) == cwd || std::fs::canonicalize(value).is_ok_and(|dir| dir == cwd))
     };
     if !variables.iter().any(names_it) {
         variables.retain(|(name, _)| name != "PWD");

@@ -22,8 +22,13 @@ pub struct Mounted {
 
 /// All mounts, in the order in which they were made.
 pub fn read() -> Result<Vec<Mounted>> {
+    use std::io::Read;
     let path = Path::new("/proc/self/mountinfo");
-    Ok(parse(&std::fs::read(path).context("read", path)?))
+    // it has no size to go by, and is mostly no longer than this
+    let mut text = Vec::with_capacity(16 << 10);
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text));
+    read.context("read", path)?;
+    Ok(parse(&text))
 }
 
 fn parse(text: &[u8]) -> Vec<Mounted> {

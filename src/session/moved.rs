@@ -27,15 +27,6 @@ pub fn unfinished(staging: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Forgets it, in a session's directory that is to be used again: its file is one of those
-/// that are.
-pub fn forget(staging: &Path) -> Result<()> {
-    match unfinished(staging)? {
-        Some(_) => std::fs::remove_file(staging.join(NAME)).context("remove", staging.join(NAME)),
-        None => Ok(()),
-    }
-}
-
 /// Finishes in the list of what was found in an upper what `begun` says, or takes it back.
 /// True: the list is not any more what the upper has.
 pub fn finish(upper: &mut Upper, staging: &Path, begun: Option<&[u8]>) -> Result<bool> {

@@ -11,7 +11,6 @@ use rustix::fs::{AtFlags, CWD, Mode, chmodat};
 use rustix::io::Errno;
 
 use super::checkpoint;
-use super::moved;
 use super::project::Place;
 use super::record::{self, Record};
 use crate::error::{Context, Result};
@@ -90,8 +89,7 @@ fn clean(staging: &Path) -> Result<()> {
     for name in ["socket", record::ALONE, checkpoint::NAME] {
         remove::remove_tree(&staging.join(name))?;
     }
-    remove::remove_tree(&staging.join("work/work"))?;
-    moved::forget(staging)
+    remove::remove_tree(&staging.join("work/work"))
 }
 
 /// Removes a staging directory; the owner's power over all is needed only now and then.
