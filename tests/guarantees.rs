@@ -28,6 +28,11 @@ fn places(test: &str) -> (Vec<PathBuf>, String) {
     if module.ends_with(".rs") {
         return (vec![root().join("tests").join(module)], name.to_string());
     }
+    // a file of tests in a directory of them
+    if let Some((module, file)) = module.split_once("::tests::") {
+        let path = format!("src/{}/tests/{file}.rs", module.replace("::", "/"));
+        return (vec![root().join(path)], name.to_string());
+    }
     let module = module.strip_suffix("::tests").unwrap_or_else(|| panic!("`{test}` is not in `tests`"));
     let path = module.replace("::", "/");
     let endings = [".rs", "/mod.rs", "/tests.rs", "_tests.rs"];
