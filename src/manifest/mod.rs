@@ -55,7 +55,7 @@ pub mod lines;
 pub mod merge;
 mod merge_git;
 #[cfg(test)]
-mod model;
+pub(crate) mod model;
 pub mod node;
 pub mod reach;
 pub mod roots;

@@ -274,7 +274,11 @@ mod tests {
         let name = content.digest.object_name();
         let manifest = Manifest::open(&project).unwrap();
         let tree = write_dir(&manifest, std::slice::from_ref(&entry)).unwrap();
-        let meta = Meta { mode: 0o755, mtime: (0, 0), xattrs: Vec::new() };
+        let meta = Meta {
+            mode: 0o755,
+            mtime: crate::manifest::node::Time { secs: 0, nanos: 0 },
+            xattrs: Vec::new(),
+        };
         let root = Entry { name: Vec::new(), meta, group: 0, kind: Kind::Dir(tree) };
         let root = write_root(&manifest, &root).unwrap();
         assert!(marks.have_moved().unwrap());
