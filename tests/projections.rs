@@ -295,3 +295,33 @@ fn who_joins_gets_what_is_there() {
     assert!(refused.contains("has the projection copy"), "{refused}");
     assert_eq!(joined.ok(), "mine\n");
 }
+
+#[test]
+fn verify_knows_each_of_them() {
+    needs_sessions!();
+    for projection in ALL {
+        let world = world();
+        sh(&world, projection, "echo new > new; chmod 640 new; echo other > tool; rm src/a.txt").ok();
+        world.run(["fork", "f"]).ok();
+        world.run(["exec", "-w", "f", "--", "sh", "-c", "echo forked > f; echo again > new"]).ok();
+        for options in [&["verify"][..], &["verify", "--deep"]] {
+            world.run(options.iter().copied()).ok();
+        }
+        let base = lowers(&world).into_iter().find(|base| base.join("new").exists()).unwrap();
+        std::fs::set_permissions(base.join("tool"), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let said = world.run(["verify"]);
+        assert!(
+            said.code() != 0 && said.stdout().contains("tool"),
+            "{projection}: {}{}",
+            said.stdout(),
+            said.stderr()
+        );
+        // what another one is made instead of leaves nothing that is out of order
+        world.run(["verify", "--repair"]);
+        sh(&world, if projection == "stub" { "copy" } else { "stub" }, "cat new").ok();
+        world.run(["workspace", "delete", "f"]);
+        sh(&world, "stub", "rm new").ok();
+        let after = world.run(["verify"]);
+        assert_eq!(after.code(), 0, "{projection}: {}", after.stdout());
+    }
+}

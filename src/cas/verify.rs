@@ -33,18 +33,27 @@ pub struct Needed {
 /// Contents by the names of their objects.
 pub type Wanted = HashMap<Name, Needed>;
 
+/// How objects are looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// Contents are hashed.
+    pub deep: bool,
+    /// Lower trees link them: a mode may be that of a file that has gone since.
+    pub linked: bool,
+}
+
 struct Look<'a> {
     store: &'a Store,
     wanted: &'a Wanted,
-    deep: bool,
+    how: How,
     meter: &'a Meter,
     found: Mutex<Vec<Finding>>,
 }
 
 impl Store {
-    /// Everything that is not in order below `objects/`. `deep`: contents are hashed.
-    pub fn verify_objects(&self, wanted: &Wanted, deep: bool, meter: &Meter) -> Result<Vec<Finding>> {
-        let look = Look { store: self, wanted, deep, meter, found: Mutex::default() };
+    /// Everything that is not in order below `objects/`.
+    pub fn verify_objects(&self, wanted: &Wanted, how: How, meter: &Meter) -> Result<Vec<Finding>> {
+        let look = Look { store: self, wanted, how, meter, found: Mutex::default() };
         let mut by_shard: HashMap<Vec<u8>, Vec<&Needed>> = HashMap::new();
         for (name, needed) in wanted {
             by_shard.entry(name[..SHARD_CHARS].to_vec()).or_default().push(needed);
@@ -109,7 +118,7 @@ impl Look<'_> {
         seen.insert(name);
         let needed = self.wanted.get(&name);
         let size = stat.st_size as u64;
-        self.meter.file(if self.deep { size } else { 0 });
+        self.meter.file(if self.how.deep { size } else { 0 });
         let subject = || {
             needed
                 .map_or(Subject::Object(plain(as_name(&path))), |needed| Subject::Object(needed.digest.hex()))
@@ -123,11 +132,12 @@ impl Look<'_> {
         // One that shares its inode with a file of a layer, or of staging, has the file's mode (rule 11).
         let mode = stat.st_mode & 0o7777;
         let readable = mode & 0o400 != 0;
-        if (needed.is_some() && stat.st_nlink == 1 && mode != 0o444) || !readable {
+        let is_bare = mode == 0o444 || (self.how.linked && mode & 0o7000 == 0);
+        if (needed.is_some() && stat.st_nlink == 1 && !is_bare) || !readable {
             let detail = format!("it has mode {mode:04o} instead of 0444");
             self.add(Finding::new(What::ObjectMode, subject(), place(), detail));
         }
-        if self.deep
+        if self.how.deep
             && let Some(detail) = self.content_flaw(dir, rest, (name, needed), (size, stat.st_blocks as u64))
         {
             self.add(Finding::new(What::ObjectDigest, subject(), place(), detail));
@@ -210,7 +220,8 @@ mod tests {
             [&b"good"[..], b"missing", b"short", b"other", b"mode"].map(&mut path_of);
         let unneeded = store.publish_bytes(&token, b"nobody needs it").unwrap().digest;
         let look = |deep| {
-            let found = store.verify_objects(&wanted, deep, &Meter::default()).unwrap();
+            let found =
+                store.verify_objects(&wanted, How { deep, linked: false }, &Meter::default()).unwrap();
             let mut words: Vec<_> = found.into_iter().map(|finding| finding.what).collect();
             words.sort();
             words

@@ -30,15 +30,26 @@ pub struct How<'a> {
     /// Where attributes are tried, when those of a file are not as recorded: a filesystem
     /// may not be able to hold them.
     pub scratch: &'a Path,
-    /// An attribute of the top that is the caller's own.
+    /// How attributes of the top begin that are the caller's own.
     pub mark: &'a str,
+    /// What the files of a base are.
+    pub files: Files,
     /// Contents of real files are hashed.
     pub deep: bool,
     /// Differences after which the rest is not told.
     pub most: usize,
 }
 
-/// What differs between a base of stubs and its root.
+/// What regular files of a base are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    Stubs,
+    /// Links to objects, and copies.
+    Links,
+    Copies,
+}
+
+/// What differs between a base and its root.
 pub fn base(trees: &dyn Trees, root: &Digest, dest: &Path, how: &How<'_>) -> Result<Vec<Difference>> {
     let mut look = Look { how, found: Vec::new(), links: BTreeMap::new() };
     let top = read_root(trees, root)?;
@@ -68,7 +79,7 @@ pub fn base(trees: &dyn Trees, root: &Digest, dest: &Path, how: &How<'_>) -> Res
                 ahead.push((path, entry));
                 continue;
             }
-            look.leaf((&dir, &name), &path, &entry, &stat, true)?;
+            look.leaf((&dir, &name), &path, &entry, &stat, Some(how.files))?;
         }
         for name in there.into_keys() {
             look.say(&joined(&path, &name), "it is in no tree");
@@ -112,7 +123,7 @@ pub fn layer(
                 Some(entry) if entry.is_dir() && stat.kind == FileType::Directory => {
                     ahead.push((below, entry))
                 }
-                Some(entry) => look.leaf((&dir, &name.name), &below, &entry, &stat, false)?,
+                Some(entry) => look.leaf((&dir, &name.name), &below, &entry, &stat, None)?,
             }
         }
         if marks.opaque == Some(b'y') {
@@ -195,7 +206,7 @@ impl Look<'_> {
         let (mut xattrs, marks) =
             escape::read_marked(dir, From::Upper).context("read attributes of", dir.path())?;
         if path.is_empty() {
-            xattrs.retain(|(name, _)| name != self.how.mark.as_bytes());
+            xattrs.retain(|(name, _)| !name.starts_with(self.how.mark.as_bytes()));
         }
         self.xattrs(path, &meta.xattrs, &xattrs);
         Ok(marks)
@@ -213,14 +224,14 @@ impl Look<'_> {
         }
     }
 
-    /// A name that is no directory. `stubs`: files lead to objects, else they are real.
+    /// A name that is no directory. `base`: what files are; `None`: it is in a layer.
     fn leaf(
         &mut self,
         (dir, name): (&Dir, &CString),
         path: &[u8],
         entry: &Entry,
         stat: &Stat,
-        stubs: bool,
+        base: Option<Files>,
     ) -> Result<()> {
         let (wanted, word) = match &entry.kind {
             Kind::File(_) => (FileType::RegularFile, "file"),
@@ -233,9 +244,10 @@ impl Look<'_> {
             return Ok(());
         }
         self.metadata(path, &entry.meta, stat);
-        if entry.group != 0 && stubs {
+        let is_object = base == Some(Files::Links) && stat.kind == FileType::RegularFile;
+        if entry.group != 0 && base.is_some() {
             self.links.entry(entry.group).or_default().push((entry.clone(), path.to_vec(), *stat));
-        } else if stubs && stat.nlink > 1 {
+        } else if base.is_some() && stat.nlink > 1 && !is_object {
             self.say(path, "it shares its inode");
         }
         match &entry.kind {
@@ -246,7 +258,9 @@ impl Look<'_> {
                 let xattrs = escape::read_fifo(dir, name).context("read attributes of", dir.join(name))?;
                 self.xattrs(path, &entry.meta.xattrs, &xattrs);
             }
-            Kind::File(content) => self.file((dir, name), path, (entry, content), stat, stubs)?,
+            Kind::File(content) => {
+                self.file((dir, name), path, (entry, content), stat, base == Some(Files::Stubs))?
+            }
             Kind::Symlink(_) | Kind::Dir(_) => {}
         }
         Ok(())

@@ -226,7 +226,7 @@ fn changes(manifest: &Manifest, from: &Digest, to: &Digest) -> Result<(Vec<Chang
 
 /// The root that a lower shows, on its directory. A copy or a backup that lost the
 /// xattrs of the stubs, which then read as zeros, has lost this one too (rule 20).
-pub const MARK: &std::ffi::CStr = c"user.vrift.root";
+const MARK: &std::ffi::CStr = c"user.vrift.root";
 
 /// What the real files of a base are made by, on its directory.
 const FILES: &std::ffi::CStr = c"user.vrift.files";

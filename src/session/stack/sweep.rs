@@ -10,11 +10,10 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 
-use super::changes;
 use crate::cas::Digest;
 use crate::cas::publish::Keep;
 use crate::error::{Context, Result};
-use crate::manifest::stack::Layer;
+use crate::manifest::diff::diff;
 use crate::os::dir::{Dir, stat_fd};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
@@ -32,7 +31,9 @@ pub fn sweep(project: &Project) -> Result<()> {
         if !manifest.unused_layers()?.contains(&layer) || manifest.has_layer_over(layer.id)? {
             continue;
         }
-        settle(project, &layer)?;
+        let hardlinks = manifest.has_projection(HARDLINK)?;
+        let keep = if hardlinks { Keep::Mode } else { Keep::Nothing };
+        settle(project, &project.layer_path(layer.id), (Some(&layer.under), &layer.root), keep)?;
         failpoint::at("sweep.settled").context("remove", &path)?;
         remove::remove_tree(&project.layer_path(layer.id))?;
         failpoint::at("sweep.removed").context("remove", &path)?;
@@ -45,6 +46,10 @@ pub fn sweep(project: &Project) -> Result<()> {
         if !manifest.unused_bases()?.contains(&base) {
             continue;
         }
+        if let Some(root) = base.root.filter(|_| base.projection == HARDLINK) {
+            // one that keeps a path's mode does no harm, and trees of its root may be gone
+            let _ = settle(project, &project.base_path(base.id), (None, &root), Keep::Nothing);
+        }
         remove::remove_tree(&project.base_path(base.id))?;
         remove::remove_tree(&project.base_links(base.id))?;
         failpoint::at("sweep.base").context("remove", &path)?;
@@ -54,22 +59,25 @@ pub fn sweep(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Settles the objects whose only other names are in a layer that is about to go.
-fn settle(project: &Project, layer: &Layer) -> Result<()> {
-    let dest = project.layer_path(layer.id);
+/// Settles the objects whose only other names are in a tree that is about to go: a layer
+/// between two roots, or a base.
+fn settle(
+    project: &Project,
+    dest: &Path,
+    (under, root): (Option<&Digest>, &Digest),
+    keep: Keep,
+) -> Result<()> {
     if dest.symlink_metadata().is_err() {
         return Ok(());
     }
-    let (changes, _) = changes(&project.manifest, &layer.under, &layer.root)?;
     let mut names: HashMap<u64, (u32, u32, Digest)> = HashMap::new();
-    for change in changes {
-        let Some(content) = change.after.as_ref().and_then(|entry| entry.content()) else { continue };
-        let Some((ino, links)) = inode(&dest, &change.path)? else { continue };
+    diff(&project.manifest, under, Some(root), &mut |change| {
+        let Some(content) = change.after.as_ref().and_then(|entry| entry.content()) else { return Ok(()) };
+        let Some((ino, links)) = inode(dest, &change.path)? else { return Ok(()) };
         let seen = names.entry(ino).or_insert((0, links, content.digest));
         seen.0 += 1;
-    }
-    let hardlinks = project.manifest.has_projection(HARDLINK)?;
-    let keep = if hardlinks { Keep::Mode } else { Keep::Nothing };
+        Ok(())
+    })?;
     for (ino, (here, links, digest)) in names {
         if links == here + 1 && project.store.is_object(&digest, ino)? {
             project.store.settle(&digest, links.into(), keep)?;

@@ -13,10 +13,13 @@ use crate::manifest::base::Base;
 use crate::manifest::diff::diff;
 use crate::manifest::stack::Layer;
 use crate::os::lock::{Hold, Lock};
-use crate::overlay::verify::{self, Difference, How};
+use crate::overlay::projection::{HARDLINK, STUB};
+use crate::overlay::verify::{self, Difference, Files, How};
 use crate::session::project::Project;
-use crate::session::stack::{MARK, is_marked};
+use crate::session::stack::is_marked;
 
+/// How attributes begin that are ours on the top of a tree.
+const MARKS: &str = "user.vrift.";
 /// Differences told of one tree.
 const MOST: usize = 20;
 
@@ -44,7 +47,7 @@ pub fn look(project: &Project, deep: bool) -> Result<Looked> {
         }
         let Some(_lock) = held(&project.base_lock(base.id), &place, &mut looked) else { continue };
         if let Some(base) = project.manifest.base(base.id)? {
-            look_at_base(project, &base, &place, &mut looked);
+            look_at_base(project, &base, (&place, deep), &mut looked);
         }
     }
     for layer in layers.into_iter().filter(|layer| !going_layers.contains(layer)) {
@@ -70,7 +73,7 @@ fn unfinished(place: &str) -> String {
     format!("{place} is not finished: the next command goes on with it")
 }
 
-fn look_at_base(project: &Project, base: &Base, place: &str, looked: &mut Looked) {
+fn look_at_base(project: &Project, base: &Base, (place, deep): (&str, bool), looked: &mut Looked) {
     let subject = Subject::Base(base.id);
     let Some(root) = base.root.filter(|_| base.target.is_none()) else {
         looked.notes.push(unfinished(place));
@@ -86,7 +89,17 @@ fn look_at_base(project: &Project, base: &Base, place: &str, looked: &mut Looked
         looked.found.push(Finding::new(What::LowerMissing, subject, place, detail));
         return;
     }
-    let differences = verify::base(&project.manifest, &root, &path, &how(project, false));
+    let files = match base.projection.as_str() {
+        STUB => Files::Stubs,
+        HARDLINK => Files::Links,
+        _ => Files::Copies,
+    };
+    let differences = verify::base(
+        &project.manifest,
+        &root,
+        &path,
+        &How { files, deep: deep && files != Files::Stubs, ..how(project, deep) },
+    );
     told(looked, What::LowerDiffers, &subject, place, differences);
 }
 
@@ -135,7 +148,7 @@ fn is_coming(project: &Project, layer: i64) -> Result<bool> {
 }
 
 fn how<'a>(project: &'a Project, deep: bool) -> How<'a> {
-    How { scratch: &project.dir, mark: MARK.to_str().unwrap_or_default(), deep, most: MOST }
+    How { scratch: &project.dir, mark: MARKS, files: Files::Copies, deep, most: MOST }
 }
 
 /// A tree that cannot be compared is a finding, too: others are looked at all the same.

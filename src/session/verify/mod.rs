@@ -24,12 +24,13 @@ use self::lowers::Looked;
 pub use self::repair::Repaired;
 use super::project::Project;
 use crate::cas::finding::{Finding, Subject, What};
-use crate::cas::verify::Wanted;
+use crate::cas::verify::{How, Wanted};
 use crate::cas::{Digest, Store, quarantine};
 use crate::error::{Error, Result, plain};
 use crate::manifest::verify::{BROKEN, Forest};
 use crate::manifest::{Manifest, db};
 use crate::os::userns::as_root_of_own_files;
+use crate::overlay::projection::HARDLINK;
 use crate::progress::Meter;
 
 /// What was looked at, and what was found.
@@ -44,6 +45,8 @@ pub struct Report {
     /// Lower trees and layers.
     pub lowers: usize,
     pub projects: usize,
+    /// Some lower tree links objects.
+    pub linked: bool,
 }
 
 /// Looks at everything. `deep`: every content is hashed, too.
@@ -112,7 +115,7 @@ fn pass(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
         }
     }
     report.objects = wanted.len();
-    report.found.extend(store.verify_objects(&wanted, deep, meter)?);
+    report.found.extend(store.verify_objects(&wanted, How { deep, linked: report.linked }, meter)?);
     Ok(report)
 }
 
@@ -132,6 +135,7 @@ fn project(
         return Err(Error::corrupt("the manifest is gone or empty, and the project was used before"));
     }
     let manifest = Manifest::open_in(store, dir)?;
+    report.linked |= manifest.has_projection(HARDLINK)?;
     report.found.extend(manifest.verify_file()?);
     let forest = Forest::read(&manifest)?;
     report.trees += forest.len();

@@ -15,9 +15,10 @@ use crate::session::open::is_session_name;
 use crate::session::project::Project;
 use crate::session::record::Record;
 use crate::session::recover::orphans;
+use crate::session::tier1::NOTHING;
 
 /// Directories of a project.
-const DIRS: [&str; 4] = ["base", "layers", "staging", "vdir"];
+const DIRS: [&str; 5] = ["base", "layers", "staging", "vdir", NOTHING];
 /// Files of a project, but for locks.
 const FILES: [&str; 4] = ["manifest.db", "manifest.db-wal", "manifest.db-shm", "manifest.db-journal"];
 
@@ -168,9 +169,11 @@ impl See<'_> {
         for name in names {
             let path = dir.join(&name);
             let text = name.to_str().unwrap_or_default();
-            let number = text.strip_suffix(".lock").unwrap_or(text).parse::<i64>();
+            let stem = [".lock", ".links", ".links-new"].iter().find_map(|ending| text.strip_suffix(ending));
+            let number = stem.unwrap_or(text).parse::<i64>();
             match number {
                 Ok(_) if text.ends_with(".lock") => self.lock(&path)?,
+                Ok(_) if stem.is_some() => self.owner(&path)?,
                 Ok(number) if known.contains(&number) => self.directory(&path)?,
                 Ok(_) => self.stray(&path, "the manifest does not know it"),
                 Err(_) => self.stray(&path, "it is no lower tree"),
