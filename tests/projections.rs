@@ -8,7 +8,21 @@ use std::path::PathBuf;
 
 use support::{Ran, World, listing};
 
-const ALL: [&str; 3] = ["stub", "hardlink", "copy"];
+/// Those that this kernel can show: the last two everywhere. Where the suite runs under one of
+/// these, a kernel that does not follow stubs is what it runs there for.
+fn all() -> Vec<&'static str> {
+    let world = World::new();
+    let stubs = world.run(["exec", "--projection", "stub", "true"]);
+    if stubs.code() == 0 {
+        return vec!["stub", "hardlink", "copy"];
+    }
+    let is =
+        |name: &str, values: &[&str]| std::env::var(name).is_ok_and(|value| values.contains(&value.as_str()));
+    let must = is("VRIFT_MUST_WORK", &["1"]) && !is("VRIFT_TEST_PROJECTION", &["hardlink", "copy"]);
+    assert!(!must, "stubs must work here: {}", stubs.stderr());
+    eprintln!("without stubs: {}", stubs.stderr());
+    vec!["hardlink", "copy"]
+}
 
 /// `vrift exec --projection NAME -- sh -ec SCRIPT`.
 fn sh(world: &World, projection: &str, script: &str) -> Ran {
@@ -59,7 +73,7 @@ fn damaged(world: &World) -> Vec<PathBuf> {
 fn a_view_is_the_same_under_each() {
     needs_sessions!();
     let mut seen = Vec::new();
-    for projection in ALL {
+    for projection in all() {
         let world = world();
         let before = listing(&world.project);
         let shown = sh(
@@ -77,14 +91,15 @@ fn a_view_is_the_same_under_each() {
     let times = |text: &str| {
         text.lines().map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
     };
-    assert_eq!(times(&seen[0]), times(&seen[1]));
-    assert_eq!(times(&seen[0]), times(&seen[2]));
+    for other in &seen[1..] {
+        assert_eq!(times(&seen[0]), times(other));
+    }
 }
 
 #[test]
 fn what_is_written_never_reaches_an_object() {
     needs_sessions!();
-    for projection in ALL {
+    for projection in all() {
         let world = world();
         sh(&world, projection, "true").ok();
         let objects = contents(&world);
@@ -117,7 +132,7 @@ END
 fn a_project_goes_from_one_to_another_and_keeps_everything() {
     needs_sessions!();
     let world = world();
-    sh(&world, "stub", "mkdir out; echo built > out/x; chmod 750 out/x; touch -d @1000000000.123 out/x; rm tool; ln out/x out/y").ok();
+    sh(&world, all()[0], "mkdir out; echo built > out/x; chmod 750 out/x; touch -d @1000000000.123 out/x; rm tool; ln out/x out/y").ok();
     world.run(["commit", "v1"]).ok();
     world.run(["fork", "f"]).ok();
     world.run(["exec", "-w", "f", "--", "sh", "-c", "echo forked > out/f"]).ok();
@@ -130,8 +145,9 @@ fn a_project_goes_from_one_to_another_and_keeps_everything() {
         };
         text.lines().map(strip).collect()
     };
-    let first = shape(&sh(&world, "stub", look).ok());
-    for projection in ["hardlink", "copy", "stub", "copy", "hardlink", "stub"] {
+    let first = shape(&sh(&world, all()[0], look).ok());
+    let last = all()[0];
+    for projection in ["hardlink", "copy", last, "copy", "hardlink", last] {
         assert_eq!(shape(&sh(&world, projection, look).ok()), first, "{projection}");
         // said nothing, it stays
         assert_eq!(shape(&world.run(["exec", "--", "sh", "-ec", look]).ok()), first, "{projection}");
@@ -190,7 +206,7 @@ fn xattr_of(base: &std::path::Path) -> String {
 fn an_object_with_as_many_links_as_there_may_be_is_copied() {
     needs_sessions!();
     let world = world();
-    sh(&world, "stub", "true").ok();
+    sh(&world, all()[0], "true").ok();
     let tool = std::fs::read(world.project.join("tool")).unwrap();
     let object = world.store.join("objects").join(vrift::cas::Digest::of(&tool).object_path());
     // as it would be for the first that links it
@@ -299,7 +315,7 @@ fn who_joins_gets_what_is_there() {
 #[test]
 fn verify_knows_each_of_them() {
     needs_sessions!();
-    for projection in ALL {
+    for projection in all() {
         let world = world();
         sh(&world, projection, "echo new > new; chmod 640 new; echo other > tool; rm src/a.txt").ok();
         world.run(["fork", "f"]).ok();
@@ -318,9 +334,9 @@ fn verify_knows_each_of_them() {
         );
         // what another one is made instead of leaves nothing that is out of order
         world.run(["verify", "--repair"]);
-        sh(&world, if projection == "stub" { "copy" } else { "stub" }, "cat new").ok();
+        sh(&world, if projection == "copy" { "hardlink" } else { "copy" }, "cat new").ok();
         world.run(["workspace", "delete", "f"]);
-        sh(&world, "stub", "rm new").ok();
+        sh(&world, all()[0], "rm new").ok();
         let after = world.run(["verify"]);
         assert_eq!(after.code(), 0, "{projection}: {}", after.stdout());
     }
