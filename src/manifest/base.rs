@@ -10,6 +10,11 @@ use super::db::{Manifest, digest_at, maybe_digest_at};
 use crate::cas::Digest;
 use crate::error::Result;
 
+/// The projection whose files are objects.
+const LINKING: &str = "hardlink";
+/// There once such a base was made.
+const LINKED: &str = "linked";
+
 /// One lower tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
@@ -70,7 +75,16 @@ impl Manifest {
     pub fn add_base(&self, projection: &str) -> Result<i64> {
         let done = self.connection().execute("INSERT INTO base(projection) VALUES(?1)", [projection]);
         self.doing("write a base to", done)?;
-        Ok(self.connection().last_insert_rowid())
+        let id = self.connection().last_insert_rowid();
+        if projection == LINKING {
+            self.set_meta(LINKED, b"1")?;
+        }
+        Ok(id)
+    }
+
+    /// Whether a base has ever linked objects, which have kept the modes of its files.
+    pub fn has_linked(&self) -> Result<bool> {
+        Ok(self.meta(LINKED)?.is_some())
     }
 
     /// A new base for a workspace. Inside a transaction.

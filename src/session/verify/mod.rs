@@ -30,7 +30,6 @@ use crate::error::{Error, Result, plain};
 use crate::manifest::verify::{BROKEN, Forest};
 use crate::manifest::{Manifest, db};
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::projection::HARDLINK;
 use crate::progress::Meter;
 
 /// What was looked at, and what was found.
@@ -135,7 +134,7 @@ fn project(
         return Err(Error::corrupt("the manifest is gone or empty, and the project was used before"));
     }
     let manifest = Manifest::open_in(store, dir)?;
-    report.linked |= manifest.has_projection(HARDLINK)?;
+    report.linked |= manifest.has_linked()?;
     report.found.extend(manifest.verify_file()?);
     let forest = Forest::read(&manifest)?;
     report.trees += forest.len();
