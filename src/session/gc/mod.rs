@@ -117,17 +117,16 @@ pub fn record(store: &Store, words: &[&str], started: i64, status: i32) -> Resul
 
 /// Runs it at idle priority where that is wanted: in a thread of its own, for who is idle
 /// once may not become as the others are again (sched(7)).
-fn quietly<T: Send>(quiet: bool, work: impl FnOnce() -> T + Send) -> T {
-    if !quiet {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            be_idle();
-            work()
-        });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+fn quietly<T: Send>(quiet: bool, mut work: impl FnMut() -> T + Send) -> T {
+    let idle = || {
+        be_idle();
+        work()
+    };
+    let done = std::thread::scope(|scope| {
+        let thread = quiet.then(|| std::thread::Builder::new().spawn_scoped(scope, idle).ok()).flatten()?;
+        Some(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    done.unwrap_or_else(work) // also where no more threads may be made
 }
 
 /// What a project's directory holds, with its manifest.
