@@ -29,6 +29,7 @@ const UNSAFE: &[&str] = &[
     "ns/tests.rs",
     "os/early.rs",
     "os/idle.rs",
+    "os/lease.rs",
     "os/passed.rs",
     "os/userns.rs",
     "psfs/preload/lib.rs",

@@ -122,3 +122,40 @@ fn a_way_must_be_named_and_a_live_run_is_waited_for() {
     assert!(live.wait().unwrap().success());
     world.run(["resolve", "--host"]).ok();
 }
+
+#[test]
+fn a_second_conflict_at_a_path_keeps_the_first() {
+    needs_sessions!();
+    let world = torn();
+    world.sh("printf '1\\nagain\\n3\\n' > both").ok();
+    world.edit("both", "1\nhost again\n3\n");
+    assert!(world.sh("true").stderr().contains("`both` was changed on the host"));
+    // one path, all versions
+    assert_eq!(open(&world), 2);
+    let status = world.run(["status"]).ok();
+    assert!(status.contains("`both` (against host, and 1 earlier one kept)"), "{status}");
+    let patch = world.run(["diff", "--conflict", "both"]).ok();
+    for line in ["-host again\n", "+again\n", "-host\n", "+inside\n"] {
+        assert!(patch.contains(line), "{line}: {patch}");
+    }
+    // collecting garbage takes none of them
+    world.run(["gc", "--grace", "0"]).ok();
+    assert_eq!(world.run(["diff", "--conflict", "both"]).ok(), patch);
+    let resolved = world.run(["resolve", "both", "--workspace"]);
+    assert!(resolved.stderr().contains("`both` was in conflict 2 times"), "{}", resolved.stderr());
+    resolved.ok();
+    assert_eq!((open(&world), world.sh("cat both").ok()), (1, "1\nagain\n3\n".into()));
+    world.run(["undo"]).ok();
+    assert_eq!(world.run(["diff", "--conflict", "both"]).ok(), patch);
+    // a time that was decided before stays decided by what decided it
+    world.run(["resolve", "both", "--workspace"]).ok();
+    world.sh("sed -i s/again/third/ both").ok();
+    world.edit("both", "1\nhost third\n3\n");
+    world.exec(["true"]).ok();
+    world.run(["resolve", "both", "--host"]).ok();
+    assert_eq!(open(&world), 1);
+    world.run(["undo"]).ok();
+    let status: serde_json::Value = serde_json::from_str(&world.run(["status", "--json"]).ok()).unwrap();
+    let both = status["conflicts"].as_array().unwrap().iter().find(|row| row["path"] == "both").unwrap();
+    assert_eq!(both["kept"], 1, "{status}");
+}

@@ -167,3 +167,44 @@ fn once_it_can_be_read_it_is_taken_in() {
     std::fs::remove_file(theirs.world.project.join("secret")).unwrap();
     assert_eq!(theirs.sh("ls vault").ok(), "inner\n");
 }
+
+#[test]
+fn a_run_that_writes_nothing_takes_nothing_in() {
+    let (theirs, _) = closed();
+    if !theirs.works() {
+        return;
+    }
+    theirs.sh("true").ok();
+    let run = |script: &str| {
+        let mut vrift = theirs.world.vrift();
+        vrift.args(["exec", "--", "sh", "-c", script]).env("VRIFT_FAILPOINT", "take-in.read=5");
+        theirs.as_them(&mut vrift).code()
+    };
+    assert_eq!(run("cat a; ls -l secret; cat secret vault/x; ls d vault; true"), 0);
+    assert!(theirs.world.staging().is_empty());
+    for script in ["echo x > new", "touch d/open", "chmod 700 d", "rm d/open", "touch d; touch ."] {
+        assert_eq!(run(script), 125, "{script}");
+        theirs.sh("true").ok();
+    }
+}
+
+#[test]
+fn it_is_listed() {
+    let (theirs, _) = closed();
+    if !theirs.works() {
+        return;
+    }
+    theirs.sh("true").ok();
+    let listed = theirs.run(&["status", "--paths"]).ok();
+    for path in ["d/key", "listed", "secret", "vault"] {
+        let line = listed.lines().find(|line| line.starts_with("closed") && line.contains(path));
+        assert!(line.is_some_and(|line| line.contains("cannot be read")), "{path}: {listed}");
+    }
+    assert!(!listed.contains("closed   a "), "{listed}");
+    let json: serde_json::Value =
+        serde_json::from_str(&theirs.run(&["status", "--paths", "--json"]).ok()).unwrap();
+    assert_eq!(json["unreadable"], serde_json::json!(["d/key", "listed", "secret", "vault"]));
+    assert!(theirs.run(&["doctor", "secret"]).ok().contains("it cannot be read"));
+    assert!(theirs.run(&["doctor", "vault/inner"]).ok().contains("`vault`, which it lies in, cannot be read"));
+    assert!(theirs.run(&["doctor", "a"]).ok().contains("a write there"));
+}

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args};
 
 use super::Json;
+use crate::session::apply::OnConflict;
 
 /// Write the workspace's changes to the host directory.
 ///
@@ -38,21 +39,6 @@ pub struct Apply {
     pub on_conflict: OnConflict,
     #[command(flatten)]
     pub json: Json,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OnConflict {
-    /// Write nothing at all (the default).
-    #[default]
-    Abort,
-    /// Merge, by lines where it is text; if that is not possible write nothing at all.
-    Merge,
-    /// Leave the host's version.
-    KeepHost,
-    /// Write the workspace's version over it.
-    Overwrite,
-    /// Leave the host's version and write the workspace's beside it, as PATH.WORKSPACE.
-    Both,
 }
 
 /// Decide conflicts: which version of a path the workspace has from now on.

@@ -25,7 +25,7 @@ pub fn run(global: &Global, args: &cli::Apply, printer: &Printer) -> Result<Stat
     let mut wanted = Wanted {
         workspace: &args.workspace,
         paths: &paths,
-        on_conflict: how(args.on_conflict),
+        on_conflict: args.on_conflict,
         ..Wanted::default()
     };
     let left;
@@ -58,16 +58,6 @@ pub fn run(global: &Global, args: &cli::Apply, printer: &Printer) -> Result<Stat
         _ => format!("{} written to {}", counted(written, "path"), project.root.display()),
     });
     Ok(0)
-}
-
-fn how(on_conflict: cli::OnConflict) -> OnConflict {
-    match on_conflict {
-        cli::OnConflict::Abort => OnConflict::Abort,
-        cli::OnConflict::Merge => OnConflict::Merge,
-        cli::OnConflict::KeepHost => OnConflict::KeepHost,
-        cli::OnConflict::Overwrite => OnConflict::Overwrite,
-        cli::OnConflict::Both => OnConflict::Both,
-    }
 }
 
 /// The plan, and nothing else is done.

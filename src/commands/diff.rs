@@ -17,6 +17,7 @@ use crate::manifest::roots::resolve;
 use crate::session::checkpoint::{LIVE, known_live_root};
 use crate::session::mounts;
 use crate::session::project::Project;
+use crate::manifest::conflict::Open;
 use crate::session::resolve::conflicts;
 use crate::session::sync::explain::explain;
 
@@ -30,11 +31,11 @@ pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Statu
     let after = args.b.as_deref().unwrap_or(if global.live { LIVE } else { &args.workspace });
     let live;
     (project, live) = match args.a.as_deref() == Some(LIVE) || after == LIVE {
-        true => known_live_root(project, &args.workspace).map(|(project, root)| (project, Some(root)))?,
+        true => known_live_root(project, &args.workspace).map(|(project, shown)| (project, Some(shown)))?,
         false => (project, None),
     };
     let mut items = match args.conflict.is_empty() {
-        true => items(&project, args, after, live)?,
+        true => items(&project, args, after, live.as_ref().map(|shown| shown.root))?,
         false => in_conflict(&project, args, &here)?,
     };
     let at = |path: &[u8], above: &[u8]| above.is_empty() || path == above || mounts::is_below(path, above);
@@ -78,16 +79,15 @@ fn items(project: &Project, args: &cli::Diff, after: &str, live: Option<Digest>)
     compare(manifest, before.as_ref(), after.as_ref(), &skip, &whole)
 }
 
-/// Each conflict, from the host's version to the workspace's.
+/// Each conflict, from the host's version to the workspace's; of a path with several all, the
+/// newest first.
 fn in_conflict(project: &Project, args: &cli::Diff, here: &Path) -> Result<Vec<Item>> {
     let paths = args.conflict.iter().map(|path| super::relative_to(&project.root, &here.join(path)));
     let paths = paths.collect::<Result<Vec<_>>>()?;
     let now = project.manifest.known_workspace(&args.workspace)?;
     let open = conflicts(&project.manifest, now.id, &paths)?;
-    Ok(open
-        .into_iter()
-        .map(|open| Item::of(open.path.clone(), open.host().cloned(), open.workspace().cloned()))
-        .collect())
+    let item = |open: &Open| Item::of(open.path.clone(), open.host().cloned(), open.workspace().cloned());
+    Ok(open.iter().flat_map(Open::all).map(item).collect())
 }
 
 /// One line a path, as `--name-status` and `status` have it.

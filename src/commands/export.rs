@@ -6,12 +6,19 @@ use super::{Status, bar};
 use crate::cli::{Export, Global};
 use crate::error::Result;
 use crate::manifest::roots::resolve;
+use crate::session::checkpoint::{LIVE, known_live_root};
 use crate::session::export;
 
 pub fn run(global: &Global, args: &Export, printer: &Printer) -> Result<Status> {
-    let project = super::project_to_read(global)?;
+    let mut project = super::project_to_read(global)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
-    let root = resolve(&project.manifest, &workspace, &args.root)?;
+    let shown;
+    let root = if args.root == LIVE {
+        (project, shown) = known_live_root(project, &args.workspace)?;
+        shown.root
+    } else {
+        resolve(&project.manifest, &workspace, &args.root)?
+    };
     if args.tar {
         let count = into_file(&args.dest, |to| {
             bar::with(printer, "exporting", |meter| export::tar(&project, &root, to, &args.dest, meter))

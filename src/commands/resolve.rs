@@ -36,6 +36,13 @@ pub fn run(global: &Global, args: &Resolve, printer: &Printer) -> Result<Status>
     for path in &resolved.paths {
         printer.detail(&format!("resolved {}", shown(path)));
     }
+    for (path, kept) in &resolved.several {
+        printer.say(&format!(
+            "{} was in conflict {kept} times, and the newest versions counted: vrift undo, vrift diff --conflict {} show the others",
+            shown(path),
+            shown(path)
+        ));
+    }
     let open = match resolved.open {
         0 => "none is open any more".to_string(),
         open => format!("{open} still open"),

@@ -153,6 +153,8 @@ fn attempt(
     };
     announce(&session, events);
 
+    let since =
+        wanted.apply.then(|| session_apply::own::begin(&session.project, &session.name)).transpose()?;
     let started = now_ms();
     let argv = words(&job.argv);
     let titled = job.titled;
@@ -176,8 +178,10 @@ fn attempt(
     // Whatever became of the command, what the session wrote is taken in.
     let succeeded = matches!(ran, Ok(Exit::Code(0)));
     let discard = always || (wanted.discard_on_failure && !succeeded);
-    let departure = leave(session, Leaving { wait: wanted.wait, discard }, desk.as_mut())?;
-    report(&departure, &run.workspace, wanted.apply && succeeded, events);
+    let applies = since.filter(|_| succeeded && !discard);
+    let applying = applies.is_some();
+    let mut departure = leave(session, Leaving { wait: wanted.wait, discard, applies }, desk.as_mut())?;
+    report(&departure, &run.workspace, applying, events);
     if discard && departure.discarded.is_none() {
         events.warn("other runs take part in the session: what was written is not discarded");
     }
@@ -187,8 +191,8 @@ fn attempt(
     if departure.taken.as_ref().is_some_and(|taken| taken.changed) {
         let _ = gc::start_if_due(&departure.project); // the next one may
     }
-    if wanted.apply && succeeded {
-        apply_own(&departure, &run.workspace, printer, events)?;
+    if applying {
+        apply_own(&mut departure, &run.workspace, printer, events)?;
     }
     let mut project = departure.project;
     if place.is_throw_away && !trial {
@@ -220,13 +224,25 @@ fn bare(why: &Error, workspace: &str, job: Job, events: &Events<'_>) -> Result<S
 }
 
 /// Writes what the run changed to the host.
-fn apply_own(departure: &Departure, workspace: &str, printer: &Printer, events: &Events<'_>) -> Result<()> {
+fn apply_own(
+    departure: &mut Departure,
+    workspace: &str,
+    printer: &Printer,
+    events: &Events<'_>,
+) -> Result<()> {
     let span = departure.taken.as_ref().and_then(|taken| taken.span);
     let mut written = 0;
-    if let Some((before, after)) = span {
-        let between = Some((Digest::from_bytes(before), Digest::from_bytes(after)));
-        let wanted = Wanted { workspace, between, ..Wanted::default() };
-        let plan = session_apply::apply(&departure.project, &wanted)?;
+    let plan = match (departure.applied.take(), span) {
+        (Some(plan), _) => Some(plan?),
+        (None, Some((before, after))) => {
+            let between = Some((Digest::from_bytes(before), Digest::from_bytes(after)));
+            let wanted = Wanted { workspace, between, quick: true, ..Wanted::default() };
+            Some(session_apply::apply(&departure.project, &wanted)?)
+        }
+        (None, None) => None,
+    };
+    departure.token = None;
+    if let Some(plan) = plan {
         super::apply::refuse(&plan).map_err(|error| {
             error.with_hint("what the run wrote is in the workspace: vrift apply --dry-run, vrift sync")
         })?;

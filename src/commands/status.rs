@@ -52,13 +52,12 @@ pub fn run(global: &cli::Global, args: cli::Status, printer: &Printer) -> Result
     let mut project = super::project_to_read(global)?;
     project.configure(&global.config)?;
     let workspace = project.manifest.known_workspace(&args.workspace)?;
-    let mut head = workspace.head;
+    let mut live = None;
     if global.live {
         // from inside a run: what the run shows
-        let live;
         (project, live) = live_root(project, workspace.id)?;
-        head = live.or(head);
     }
+    let head = live.as_ref().map(|shown| shown.root).or(workspace.head);
     let host = match args.no_sync {
         true => Vec::new(),
         false => host_edits(&project, &workspace).unwrap_or_else(|error| {
@@ -125,6 +124,7 @@ fn json_of(project: &Project, found: &Found) -> Value {
         "since": found.since.as_ref().map(|(name, lines)| json!({ "snapshot": name, "changes": list(lines) })),
         "conflicts": found.conflicts.iter().map(|open| json!({
             "path": String::from_utf8_lossy(&open.path), "against": open.against,
+            "kept": open.all().count(),
         })).collect::<Vec<Value>>(),
         "git": found.owned.iter().map(|owned| json!({
             "path": String::from_utf8_lossy(&owned.path), "unlike": owned.unlike,
@@ -145,7 +145,11 @@ fn show(project: &Project, found: &Found, printer: &Printer) {
     }
     for open in &found.conflicts {
         let mark = printer.toned(Tone::Bad, "conflict");
-        printer.out(&format!("{mark} {} (against {})\n", shown(&open.path), open.against));
+        let more = match open.earlier.len() {
+            0 => String::new(),
+            earlier => format!(", and {} kept", counted(earlier, "earlier one")),
+        };
+        printer.out(&format!("{mark} {} (against {}{more})\n", shown(&open.path), open.against));
     }
     for Owned { path, unlike } in &found.owned {
         let (path, what) = (shown(path), unlike.join(", "));

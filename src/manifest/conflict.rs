@@ -1,5 +1,6 @@
 //! Paths that both sides changed. The view shows one version; the other is kept here
-//! until the conflict is resolved.
+//! until the conflict is resolved. A path that both sides change again before that has all
+//! versions kept, and is one conflict.
 
 use super::db::{Manifest, maybe_digest_at, now};
 use super::encode;
@@ -21,6 +22,8 @@ pub struct Open {
     pub ours: Option<Entry>,
     /// The other side's.
     pub theirs: Option<Entry>,
+    /// What was kept of the path before, the newest first.
+    pub earlier: Vec<Open>,
 }
 
 /// Path, the other side's name, and the trees of the versions.
@@ -39,17 +42,26 @@ impl Open {
     pub fn host(&self) -> Option<&Entry> {
         if self.against == SESSION { self.ours.as_ref() } else { self.theirs.as_ref() }
     }
+
+    /// It and what was kept before, the newest first.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.earlier)
+    }
 }
 
 impl Manifest {
-    /// Keeps a conflict, replacing an older one of the same path. Inside a transaction.
+    /// Keeps a conflict beside older ones of the same path, unless it is the latest of them.
+    /// Inside a transaction.
     pub fn add_conflict(&self, workspace: i64, against: &str, conflict: &Conflict) -> Result<()> {
         let base = conflict.base.as_ref().map(|entry| self.put_version(Some(entry))).transpose()?;
         let ours = self.put_version(conflict.ours.as_ref())?;
         let theirs = self.put_version(conflict.theirs.as_ref())?;
         let done = self.connection().execute(
-            "INSERT OR REPLACE INTO conflict(workspace, path, against, base, ours, theirs, at)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO conflict(workspace, path, against, base, ours, theirs, at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (
+                 SELECT 1 FROM (SELECT against, base, ours, theirs FROM conflict
+                     WHERE workspace = ?1 AND path = ?2 AND resolved IS NULL ORDER BY id DESC LIMIT 1)
+                 WHERE against = ?3 AND base IS ?4 AND ours = ?5 AND theirs = ?6)",
             (
                 workspace,
                 &conflict.path,
@@ -63,12 +75,13 @@ impl Manifest {
         self.doing("record a conflict in", done).map(drop)
     }
 
+    /// The open conflicts of a workspace, one a path.
     pub fn conflicts(&self, workspace: i64) -> Result<Vec<Open>> {
         let mut query = self.doing(
             "read",
             self.connection().prepare_cached(
                 "SELECT path, against, base, ours, theirs FROM conflict
-                 WHERE workspace = ?1 AND resolved IS NULL ORDER BY path",
+                 WHERE workspace = ?1 AND resolved IS NULL ORDER BY path, id DESC",
             ),
         )?;
         let rows = query
@@ -78,21 +91,27 @@ impl Manifest {
             })
             .and_then(Iterator::collect);
         let rows: Vec<Row> = self.doing("read conflicts from", rows)?;
-        rows.into_iter()
-            .map(|(path, against, versions)| {
-                let version = |tree: Option<Digest>| tree.map_or(Ok(None), |tree| self.version(&tree));
-                let [base, ours, theirs] = versions;
-                let (base, ours, theirs) = (version(base)?, version(ours)?, version(theirs)?);
-                Ok(Open { path, against, base, ours, theirs })
-            })
-            .collect()
+        let mut open: Vec<Open> = Vec::new();
+        for (path, against, versions) in rows {
+            let version = |tree: Option<Digest>| tree.map_or(Ok(None), |tree| self.version(&tree));
+            let [base, ours, theirs] = versions;
+            let (base, ours, theirs) = (version(base)?, version(ours)?, version(theirs)?);
+            let one = Open { path, against, base, ours, theirs, earlier: Vec::new() };
+            match open.last_mut().filter(|newest| newest.path == one.path) {
+                Some(newest) => newest.earlier.push(one),
+                None => open.push(one),
+            }
+        }
+        Ok(open)
     }
 
+    /// How many paths are in conflict.
     pub fn conflict_count(&self, workspace: i64) -> Result<u64> {
         let mut query = self.doing(
             "read",
-            self.connection()
-                .prepare_cached("SELECT count(*) FROM conflict WHERE workspace = ?1 AND resolved IS NULL"),
+            self.connection().prepare_cached(
+                "SELECT count(DISTINCT path) FROM conflict WHERE workspace = ?1 AND resolved IS NULL",
+            ),
         )?;
         let count = query.query_row([workspace], |row| row.get::<_, i64>(0));
         Ok(self.doing("read conflicts from", count)?.unsigned_abs())
@@ -103,8 +122,9 @@ impl Manifest {
     pub fn close_conflicts(&self, workspace: i64, paths: &[Vec<u8>], number: i64) -> Result<()> {
         let mut close = self.doing(
             "write",
-            self.connection()
-                .prepare_cached("UPDATE conflict SET resolved = ?3 WHERE workspace = ?1 AND path = ?2"),
+            self.connection().prepare_cached(
+                "UPDATE conflict SET resolved = ?3 WHERE workspace = ?1 AND path = ?2 AND resolved IS NULL",
+            ),
         )?;
         for path in paths {
             let done = close.execute((workspace, path, number));

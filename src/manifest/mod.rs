@@ -57,6 +57,7 @@ mod merge_git;
 #[cfg(test)]
 pub(crate) mod model;
 pub mod node;
+pub mod onto;
 pub mod reach;
 pub mod roots;
 pub mod run;

@@ -9,6 +9,7 @@
 //! | `main~1` | the head it had before; `~2` the one before that |
 //! | `host` | the host directory's tree as the workspace took it over last |
 //! | `@12` | the workspace's head after run 12 |
+//! | `@live` | nothing here: no row names what a live session shows |
 //! | `1f3a9c` | the root whose digest begins so (at least four hexadecimal digits) |
 
 use super::db::Manifest;
@@ -64,6 +65,10 @@ fn named(manifest: &Manifest, name: &str, back: usize) -> Result<Option<Option<D
 fn special(manifest: &Manifest, workspace: &Workspace, text: &str) -> Result<Digest> {
     if text == "host" {
         return workspace.host_base.ok_or_else(|| empty(&workspace.name));
+    }
+    if text == "@live" {
+        return Err(Error::failure("`@live` is what a live session shows, and no state that is kept")
+            .with_hint("vrift commit keeps it; diff, export and fork --from take @live itself"));
     }
     if let Some(number) = text.strip_prefix('@') {
         return numbered(manifest, workspace, text, number);
@@ -141,7 +146,7 @@ mod tests {
         ] {
             assert_eq!(get(text).unwrap(), root, "{text}");
         }
-        for text in ["", "main~2", "v1~1", "v2~x", "host~1", "@", "@9", "@-1", "@live~1", "abc", "*", "nope"]
+        for text in ["", "main~2", "v1~1", "v2~x", "host~1", "@", "@9", "@-1", "@live", "@live~1", "abc", "*", "nope"]
         {
             assert!(get(text).unwrap_err().hint().is_some(), "{text}");
         }

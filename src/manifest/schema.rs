@@ -11,7 +11,7 @@
 //! | `layer` | what lies over a base that several workspaces share, or over another layer |
 //! | `merged` | the root of another workspace that a merge brought in, and the head it made |
 //! | `pending` | a take-in that has committed and whose staging is still to be put away |
-//! | `conflict` | a path both sides changed, with all versions; `resolved`: the head that decided it |
+//! | `conflict` | what two sides made of a path, with their versions; a path may have several; `resolved`: the head that decided it |
 //! | `run` | one finished `exec` or `enter` |
 //! | `host_stamp` | what sync last saw of one host directory: a cache |
 //!
@@ -118,6 +118,23 @@ CREATE TABLE merged (
 CREATE INDEX merged_by_workspace ON merged(workspace, other, head);
 ",
     "ALTER TABLE conflict ADD COLUMN resolved INTEGER;",
+    "
+CREATE TABLE conflict_kept (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace INTEGER NOT NULL REFERENCES workspace(id) ON DELETE CASCADE,
+    path BLOB NOT NULL,
+    against TEXT NOT NULL,
+    base BLOB,
+    ours BLOB NOT NULL,
+    theirs BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    resolved INTEGER
+);
+INSERT INTO conflict_kept SELECT id, workspace, path, against, base, ours, theirs, at, resolved FROM conflict;
+DROP TABLE conflict;
+ALTER TABLE conflict_kept RENAME TO conflict;
+CREATE INDEX conflict_by_path ON conflict(workspace, path, id);
+",
 ];
 
 /// What a manifest's version means to this build.
@@ -154,4 +171,49 @@ pub fn migrate(connection: &mut Connection) -> rusqlite::Result<Version> {
     transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
     transaction.commit()?;
     Ok(Version::Current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A manifest as the first so many steps make it.
+    fn of_version(steps: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        MIGRATIONS[..steps].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "user_version", steps as i64).unwrap();
+        connection
+    }
+
+    #[test]
+    fn every_older_version_becomes_the_current_one() {
+        for steps in 0..MIGRATIONS.len() {
+            let mut connection = of_version(steps);
+            assert_eq!(migrate(&mut connection).unwrap(), Version::Current, "{steps}");
+            assert_eq!(version(&connection).unwrap(), Version::Current);
+        }
+    }
+
+    #[test]
+    fn conflicts_of_an_older_manifest_stay_and_get_company() {
+        let mut connection = of_version(4);
+        let insert = "INSERT INTO conflict(workspace, path, against, ours, theirs, at, resolved) VALUES(1, ?1, 'host', ?2, x'03', 5, ?3)";
+        connection
+            .execute_batch("INSERT INTO workspace(id, name, created) VALUES(1, 'main', 0)")
+            .unwrap();
+        connection.execute(insert, (b"a", b"1", None::<i64>)).unwrap();
+        connection.execute(insert, (b"b", b"2", Some(7))).unwrap();
+        assert!(connection.execute(insert, (b"a", b"3", None::<i64>)).is_err());
+        migrate(&mut connection).unwrap();
+        connection.execute(insert, (b"a", b"3", None::<i64>)).unwrap();
+        let mut query =
+            connection.prepare("SELECT id, path, ours, at, resolved FROM conflict ORDER BY id").unwrap();
+        let rows = query.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        });
+        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, Option<i64>)> =
+            rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let row = |id, path: &str, ours: &str, resolved| (id, path.into(), ours.into(), 5, resolved);
+        assert_eq!(rows, [row(1, "a", "1", None), row(2, "b", "2", Some(7)), row(3, "a", "3", None)]);
+    }
 }

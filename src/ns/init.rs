@@ -89,6 +89,8 @@ struct Init<'p, 'a> {
     pids: u64,
     realm: Realm,
     phase: Phase,
+    /// Somebody joined at some time.
+    shared: bool,
     names: Names,
     limit: usize,
 }
@@ -168,6 +170,7 @@ fn set_up<'p, 'a>(prepared: &'p mut Prepared<'a>) -> Result<Init<'p, 'a>, Troubl
         pids,
         realm,
         phase,
+        shared: false,
         names,
         limit,
     })
@@ -282,7 +285,7 @@ impl Init<'_, '_> {
                 let _ = wire::reply(&socket, Tag::Refused, (0, 0), b"it belongs to another user", &[]);
                 continue;
             }
-            let connection = Connection { socket, role: Role::Visitor, launcher: 0 };
+            let connection = Connection { socket, role: Role::Visitor, launcher: 0, stays: false };
             if let Err(connection) = self.prepared.table.admit(connection, self.limit) {
                 let _ = wire::reply(&connection.socket, Tag::Refused, (0, 0), b"it has too many runs", &[]);
             }
@@ -313,6 +316,7 @@ impl Init<'_, '_> {
             Some(Request::Hello { .. }) if !matches!(self.phase, Phase::Open) => self.gone(place),
             Some(Request::Hello { pid }) => {
                 (connection.role, connection.launcher) = (Role::Run, pid);
+                self.shared = true;
                 let (inotify, requests) = (self.prepared.inotify.as_ref(), self.prepared.requests.as_ref());
                 let has = |which: i32, fd: Option<&OwnedFd>| fd.map_or(0, |_| which);
                 let pids = if self.prepared.has_pids { wire::HAS_PIDS } else { 0 };
@@ -331,7 +335,7 @@ impl Init<'_, '_> {
                 self.answer_waiting_leaver(place);
             }
             Some(Request::Command { pid }) => self.note_command(place, pid),
-            Some(Request::Leave { wait }) => self.leave(place, wait),
+            Some(Request::Leave { wait, unless_shared }) => self.leave(place, wait, unless_shared),
             Some(Request::Info) => self.tell_runs(place),
             Some(Request::Stop { launcher }) => self.stop(place, launcher),
             // end of file, or somebody who does not know how to talk
@@ -382,23 +386,30 @@ impl Init<'_, '_> {
     }
 
     fn say_others(&mut self, place: usize) {
-        if let Some(slot) = self.prepared.table.connections.get_mut(place)
-            && let Some(connection) = slot.take()
-        {
-            let _ = wire::reply(&connection.socket, Tag::Others, (0, 0), &[], &[]);
+        let Some(slot) = self.prepared.table.connections.get_mut(place) else { return };
+        if let Some(connection) = slot {
+            let numbers = (i32::from(connection.stays), 0);
+            let _ = wire::reply(&connection.socket, Tag::Others, numbers, &[], &[]);
+        }
+        match slot {
+            Some(connection) if connection.stays => connection.role = Role::Run,
+            slot => *slot = None,
         }
     }
 
-    fn leave(&mut self, place: usize, wait: bool) {
+    fn leave(&mut self, place: usize, wait: bool, unless_shared: bool) {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
+        let shared = unless_shared && self.shared;
         // a joiner that has connected already counts once it has said hello
-        if self.prepared.table.others(place) {
-            return self.say_others(place);
-        }
+        let others = self.prepared.table.others(place);
         if let Some(Some(connection)) = self.prepared.table.connections.get_mut(place) {
-            connection.role = Role::Waiting;
+            connection.stays = unless_shared;
+            connection.role = if shared || others { Role::Run } else { Role::Waiting };
+        }
+        if shared || others {
+            return self.say_others(place);
         }
         if !wait {
             self.begin_end();

@@ -203,19 +203,45 @@ impl Link {
     /// # Errors
     /// As [`Link::leave`].
     pub fn leave_from(&self, wait_for_background: bool, desk: Option<&mut Desk>) -> Result<Left> {
+        self.part(wait_for_background, false, desk)
+    }
+
+    /// The same where nobody else ever took part in the session. Else `OthersLive`, and this
+    /// run has not left.
+    ///
+    /// # Errors
+    /// As [`Link::leave`].
+    pub fn leave_unless_shared(
+        &self,
+        wait_for_background: bool,
+        desk: Option<&mut Desk>,
+    ) -> Result<Left> {
+        self.part(wait_for_background, true, desk)
+    }
+
+    fn part(&self, wait: bool, unless_shared: bool, desk: Option<&mut Desk>) -> Result<Left> {
         // whoever presses ^C now wants the end, which is under way
         let signals = Signals::catch();
         let gone = |errno: Errno| match errno {
             Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => trouble::init_is_gone(),
             errno => Error::io("talk to", "the session's init", &errno.into()),
         };
-        Request::Leave { wait: wait_for_background }.send(&self.socket).map_err(gone)?;
-        if let Some(signals) = signals.as_ref().filter(|_| wait_for_background)
+        Request::Leave { wait, unless_shared }.send(&self.socket).map_err(gone)?;
+        if let Some(signals) = signals.as_ref().filter(|_| wait)
             && signals.wait_beside(&self.socket, desk)
         {
-            Request::Leave { wait: false }.send(&self.socket).map_err(gone)?;
+            Request::Leave { wait: false, unless_shared }.send(&self.socket).map_err(gone)?;
         }
-        let reply = wire::receive(&self.socket).map_err(gone)?;
+        let reply = loop {
+            let reply = wire::receive(&self.socket).map_err(gone)?;
+            // an answer to what was asked earlier
+            let is_old = |reply: &wire::Reply| {
+                reply.tag == Tag::Others && (reply.numbers.0 != 0) != unless_shared
+            };
+            if !reply.as_ref().is_some_and(is_old) {
+                break reply;
+            }
+        };
         let Some(reply) = reply.filter(|reply| matches!(reply.tag, Tag::Others | Tag::Last)) else {
             self.await_end();
             return Err(trouble::init_is_gone());

@@ -136,7 +136,7 @@ fn prepare<'a>(opening: &Opening<'a>, theirs: OwnedFd, is_root: bool) -> Result<
     keep.sort_unstable();
     let mut table = Table::new();
     let launcher = rustix::process::getpid().as_raw_pid();
-    let opener = Connection { socket: theirs, role: Role::Run, launcher };
+    let opener = Connection { socket: theirs, role: Role::Run, launcher, stays: false };
     let _ = table.admit(opener, 1);
     Ok(Prepared {
         plan: opening.plan,

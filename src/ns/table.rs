@@ -22,6 +22,8 @@ pub(super) struct Connection {
     pub(super) role: Role,
     /// The launcher's pid as it calls itself.
     pub(super) launcher: i32,
+    /// It asked to leave unless the session is shared: told so, it stays.
+    pub(super) stays: bool,
 }
 
 pub(super) struct Running {

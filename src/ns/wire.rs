@@ -4,7 +4,8 @@
 //! launcher ▶ init   START mapped   the id maps are written / write them yourself
 //!                   HELLO pid      a joiner; answered by WELCOME with init's pidfd, the lock, the inotify, the requests
 //!                   COMMAND pid    sent by the command itself before exec: its pid in the namespace
-//!                   LEAVE wait     answered by OTHERS, or by LAST when everything has ended
+//!                   LEAVE wait unless-shared   answered by OTHERS, or by LAST when everything has ended;
+//!                                  unless shared: where another run ever took part, OTHERS is said and nobody leaves
 //!                   INFO           answered by RUNS
 //!                   STOP pid       ends a launcher's command, or all (0); answered by RUNS, without pairs
 //! init ▶ launcher   WARNING* then READY or FAILED, on the opener's connection
@@ -29,7 +30,7 @@ pub(super) enum Request {
     Start { mapped: bool },
     Hello { pid: i32 },
     Command { pid: i32 },
-    Leave { wait: bool },
+    Leave { wait: bool, unless_shared: bool },
     Info,
     Stop { launcher: i32 },
 }
@@ -54,7 +55,7 @@ impl Request {
             Request::Start { mapped } => (1, mapped, 0),
             Request::Hello { pid } => (2, false, pid),
             Request::Command { pid } => (3, false, pid),
-            Request::Leave { wait } => (4, wait, 0),
+            Request::Leave { wait, unless_shared } => (4, wait, i32::from(unless_shared)),
             Request::Info => (5, false, 0),
             Request::Stop { launcher } => (6, false, launcher),
         };
@@ -69,7 +70,7 @@ impl Request {
             1 => Request::Start { mapped: flag },
             2 => Request::Hello { pid },
             3 => Request::Command { pid },
-            4 => Request::Leave { wait: flag },
+            4 => Request::Leave { wait: flag, unless_shared: pid != 0 },
             5 => Request::Info,
             6 => Request::Stop { launcher: pid },
             _ => return None,
@@ -181,7 +182,8 @@ mod tests {
             Request::Start { mapped: true },
             Request::Hello { pid: 7 },
             Request::Command { pid: -1 },
-            Request::Leave { wait: true },
+            Request::Leave { wait: true, unless_shared: false },
+            Request::Leave { wait: false, unless_shared: true },
             Request::Info,
             Request::Stop { launcher: 12 },
         ] {

@@ -24,6 +24,7 @@ pub struct Dir {
 #[derive(Clone, Debug)]
 pub struct Name {
     pub name: CString,
+    pub ino: u64,
     /// `Unknown` on filesystems that do not say.
     pub kind: FileType,
 }
@@ -91,7 +92,7 @@ impl Dir {
             let entry = entry.context("read directory", &self.path)?;
             let name = entry.file_name();
             if !matches!(name.to_bytes(), b"." | b"..") {
-                names.push(Name { name: name.to_owned(), kind: entry.file_type() });
+                names.push(Name { name: name.to_owned(), ino: entry.ino(), kind: entry.file_type() });
             }
         }
         Ok(names)

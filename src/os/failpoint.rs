@@ -2,7 +2,8 @@
 //!
 //! `VRIFT_FAILPOINT=NAME` kills the process (SIGKILL) when it comes to that place,
 //! `NAME:3` the third time; `NAME=28` makes the step fail with that error number
-//! instead (`NAME:3=28`), and `NAME=stop` stops the process there (SIGSTOP). In builds without debug assertions there are none.
+//! instead (`NAME:3=28`; each time: `NAME:*=28`), and `NAME=stop` stops the process there
+//! (SIGSTOP). Several are separated by commas. In builds without debug assertions there are none.
 
 use rustix::io::Errno;
 
@@ -12,21 +13,24 @@ pub fn at(name: &str) -> Result<(), Errno> {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    static WANTED: OnceLock<Option<Wanted>> = OnceLock::new();
-    static MET: AtomicU64 = AtomicU64::new(0);
-    let text = || std::env::var("VRIFT_FAILPOINT").ok();
-    let Some(wanted) = WANTED.get_or_init(|| text().and_then(|text| Wanted::parse(&text))) else {
-        return Ok(());
+    static WANTED: OnceLock<Vec<(Wanted, AtomicU64)>> = OnceLock::new();
+    let parsed = || {
+        let text = std::env::var("VRIFT_FAILPOINT").unwrap_or_default();
+        let wanted = text.split(',').filter_map(Wanted::parse);
+        wanted.map(|wanted| (wanted, AtomicU64::new(0))).collect()
     };
-    if wanted.name != name || MET.fetch_add(1, Ordering::Relaxed) + 1 != wanted.time {
-        return Ok(());
+    for (wanted, met) in WANTED.get_or_init(parsed).iter().filter(|(wanted, _)| wanted.name == name) {
+        let time = met.fetch_add(1, Ordering::Relaxed) + 1;
+        if wanted.time.is_some_and(|wanted| wanted != time) {
+            continue;
+        }
+        let signal = match wanted.what {
+            What::Fail(errno) => return Err(Errno::from_raw_os_error(errno)),
+            What::Stop => rustix::process::Signal::STOP,
+            What::Kill => rustix::process::Signal::KILL,
+        };
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     }
-    let signal = match wanted.what {
-        What::Fail(errno) => return Err(Errno::from_raw_os_error(errno)),
-        What::Stop => rustix::process::Signal::STOP,
-        What::Kill => rustix::process::Signal::KILL,
-    };
-    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     Ok(())
 }
 
@@ -40,8 +44,8 @@ pub fn at(_: &str) -> Result<(), Errno> {
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     name: String,
-    /// Counted from 1.
-    time: u64,
+    /// Counted from 1; `None`: each.
+    time: Option<u64>,
     what: What,
 }
 
@@ -62,8 +66,9 @@ impl Wanted {
             None => (text, What::Kill),
         };
         let (name, time) = match place.split_once(':') {
-            Some((name, time)) => (name, time.parse().ok()?),
-            None => (place, 1),
+            Some((name, "*")) => (name, None),
+            Some((name, time)) => (name, Some(time.parse().ok()?)),
+            None => (place, Some(1)),
         };
         Some(Self { name: name.into(), time, what })
     }
@@ -76,10 +81,11 @@ mod tests {
     #[test]
     fn a_place_a_time_and_an_error_are_read() {
         let wanted = |name: &str, time, what| Some(Wanted { name: name.into(), time, what });
-        assert_eq!(Wanted::parse("apply.staged"), wanted("apply.staged", 1, What::Kill));
-        assert_eq!(Wanted::parse("apply.swapped:3"), wanted("apply.swapped", 3, What::Kill));
-        assert_eq!(Wanted::parse("apply.swapped:3=28"), wanted("apply.swapped", 3, What::Fail(28)));
-        assert_eq!(Wanted::parse("mover.linked=stop"), wanted("mover.linked", 1, What::Stop));
+        assert_eq!(Wanted::parse("apply.staged"), wanted("apply.staged", Some(1), What::Kill));
+        assert_eq!(Wanted::parse("apply.swapped:3"), wanted("apply.swapped", Some(3), What::Kill));
+        assert_eq!(Wanted::parse("apply.swapped:3=28"), wanted("apply.swapped", Some(3), What::Fail(28)));
+        assert_eq!(Wanted::parse("mover.linked=stop"), wanted("mover.linked", Some(1), What::Stop));
+        assert_eq!(Wanted::parse("a:*=22"), wanted("a", None, What::Fail(22)));
         assert_eq!(Wanted::parse("a:x"), None);
     }
 }

@@ -10,6 +10,7 @@ pub mod filesystem;
 pub mod held;
 pub mod idle;
 pub mod immutable;
+pub mod lease;
 pub mod link;
 pub mod lock;
 pub mod mkdir;

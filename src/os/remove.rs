@@ -78,7 +78,7 @@ fn empty(top: Dir) -> Result<()> {
 }
 
 /// Removes what is no directory; opens what is one.
-fn remove_name(dir: &Dir, Name { name, kind }: &Name) -> Result<Option<Dir>> {
+fn remove_name(dir: &Dir, Name { name, kind, .. }: &Name) -> Result<Option<Dir>> {
     if *kind != FileType::Directory {
         match unlinkat(dir, name.as_c_str(), AtFlags::empty()) {
             Err(Errno::ISDIR) => {}

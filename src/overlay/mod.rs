@@ -14,6 +14,7 @@ pub mod explain;
 pub mod mount;
 pub mod probe;
 pub mod projection;
+pub mod since;
 pub mod upper;
 pub mod verify;
 

@@ -23,7 +23,9 @@ use crate::manifest::node::{Content, Entry, Kind, Meta, Time};
 use crate::os::crew::{self, Jobs};
 use crate::os::dir::{Dir, Name, Stat};
 use crate::os::held::{Held, Holder};
+use crate::os::lease;
 use crate::overlay::escape::{self, From, Marks};
+use crate::overlay::since::Since;
 
 /// Files in one job.
 const BATCH: usize = 32;
@@ -56,6 +58,17 @@ pub struct Upper {
     pub is_plain: bool,
 }
 
+/// What of an upper changed since a moment.
+#[derive(Debug, Default)]
+pub struct Changed {
+    /// In tree order. A directory is opaque only where it came to be so since then.
+    pub found: Vec<(Vec<u8>, Found)>,
+    /// Names that are gone and hide nothing, but for what lies in others of them.
+    pub gone: Vec<Vec<u8>>,
+    /// All directories of the upper.
+    pub dirs: HashMap<Vec<u8>, Meta>,
+}
+
 /// Whether nothing was written, but perhaps the root's own metadata. One getdents64.
 pub fn is_empty(upper: &Path) -> Result<bool> {
     Ok(Dir::open(upper)?.names()?.iter().all(|name| is_ours(&name.name)))
@@ -71,18 +84,28 @@ pub fn root_meta(upper: &Path) -> Result<Meta> {
 
 /// Reads an upper whose overlay is unmounted.
 pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
-    walk(upper, take, false)
+    walk(upper, take, None, false).map(|(upper, _)| upper)
 }
 
 /// Reads an upper that commands are writing to: a name that goes away meanwhile is passed
 /// over. Each file is as it was at some moment of the walk, not all at the same one.
 pub fn read_live(upper: &Path, take: &Take<'_>) -> Result<Upper> {
-    walk(upper, take, true)
+    walk(upper, take, None, true).map(|(upper, _)| upper)
 }
 
-fn walk(upper: &Path, take: &Take<'_>, moving: bool) -> Result<Upper> {
+/// The same, of what changed since then. Only that is opened. What somebody has open for
+/// writing is passed over: it is not done.
+pub fn read_since(upper: &Path, since: &Since, take: &Take<'_>) -> Result<Changed> {
+    let (Upper { found, skipped, .. }, Kept { there, dirs }) = walk(upper, take, Some(since), true)?;
+    let all = found.iter().map(|(path, _)| path).chain(skipped.iter().map(|(path, _)| path));
+    let gone = since.gone(&all.chain(&there).map(Vec::as_slice).collect());
+    Ok(Changed { found, gone, dirs })
+}
+
+fn walk(upper: &Path, take: &Take<'_>, since: Option<&Since>, moving: bool) -> Result<(Upper, Kept)> {
     let walk = Walk {
         moving,
+        since,
         top: Dir::open(upper)?,
         take,
         holder: Holder::new(),
@@ -97,7 +120,7 @@ fn walk(upper: &Path, take: &Take<'_>, moving: bool) -> Result<Upper> {
     list.skipped.sort_unstable_by(|(a, _), (b, _)| tree_order(a, b));
     let found = joined(list.found, &contents, moving)?;
     let is_plain = list.skipped.is_empty() && !list.has_other;
-    Ok(Upper { found, skipped: list.skipped, is_plain })
+    Ok((Upper { found, skipped: list.skipped, is_plain }, list.kept))
 }
 
 enum Job {
@@ -123,12 +146,21 @@ struct List {
     skipped: Vec<(Vec<u8>, String)>,
     /// Names of our own, or whiteouts by attribute.
     has_other: bool,
+    kept: Kept,
+}
+
+/// What is there beside what changed.
+#[derive(Default)]
+struct Kept {
+    there: Vec<Vec<u8>>,
+    dirs: HashMap<Vec<u8>, Meta>,
 }
 
 struct Walk<'a> {
     top: Dir,
     /// Names may go away.
     moving: bool,
+    since: Option<&'a Since>,
     take: &'a Take<'a>,
     holder: Holder,
     list: Mutex<List>,
@@ -151,10 +183,17 @@ impl Walk<'_> {
 
     fn list(&self, from: Option<Arc<Held>>, path: Vec<u8>, jobs: &Jobs<Job>) -> Result<()> {
         let dir = self.open(from, &path)?;
-        let (meta, marks) = self.meta(&**dir, &dir.stat_self()?, &path)?;
-        let opaque = marks.opaque == Some(b'y');
+        let stat = dir.stat_self()?;
+        let (meta, marks) = self.meta(&**dir, &stat, &path)?;
+        let mut opaque = marks.opaque == Some(b'y');
         let xattr_whiteouts = marks.opaque == Some(b'x');
-        self.add(vec![(path.clone(), Found::Dir { meta, opaque }, None)]);
+        if let Some(since) = self.since {
+            opaque &= since.is_new(&path, &**dir, &stat);
+            self.lock().kept.dirs.insert(path.clone(), meta.clone());
+        }
+        if self.changed(&path, &stat) {
+            self.add(vec![(path.clone(), Found::Dir { meta, opaque }, None)]);
+        }
         let (mut dirs, mut files) = (Vec::new(), Vec::new());
         let mut has_other = xattr_whiteouts;
         for mut name in dir.names()? {
@@ -210,7 +249,8 @@ impl Walk<'_> {
         for Name { name, .. } in names {
             let path = below(path, &name);
             match self.leaf(dir, &name, &path, xattr_whiteouts) {
-                Ok(Ok((found, inode))) => seen.push((path, found, inode)),
+                Ok(Ok(Some((found, inode)))) => seen.push((path, found, inode)),
+                Ok(Ok(None)) => self.lock().kept.there.push(path),
                 Ok(Err(why)) => self.lock().skipped.push((path, why)),
                 Err(error) if self.is_gone(&error) => {}
                 Err(error) => return Err(error),
@@ -220,21 +260,38 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// One name that is no directory; the inner error says why it is left out.
+    /// Whether it is asked for; what is not is noted.
+    fn changed(&self, path: &[u8], stat: &Stat) -> bool {
+        let changed = self.since.is_none_or(|since| since.is_changed(path, stat));
+        if !changed {
+            self.lock().kept.there.push(path.to_vec());
+        }
+        changed
+    }
+
+    /// One name that is no directory; the inner error says why it is left out. `None`: it is
+    /// not asked for.
     fn leaf(
         &self,
         dir: &Dir,
         name: &CStr,
         path: &[u8],
         xattr_whiteouts: bool,
-    ) -> Result<Result<(Found, Option<u64>), String>> {
+    ) -> Result<Result<Option<(Found, Option<u64>)>, String>> {
         let stat = dir.stat(name)?;
+        if self.since.is_some_and(|since| !since.is_changed(path, &stat)) {
+            return Ok(Ok(None));
+        }
         let (meta, kind) = match stat.kind {
-            FileType::CharacterDevice if stat.rdev == (0, 0) => return Ok(Ok((Found::Whiteout, None))),
+            FileType::CharacterDevice if stat.rdev == (0, 0) => return Ok(Ok(Some((Found::Whiteout, None)))),
             FileType::RegularFile => {
-                let (meta, marks) = self.meta(&dir.open_file(name)?, &stat, path)?;
+                let file = dir.open_file(name)?;
+                let (meta, marks) = self.meta(&file, &stat, path)?;
                 if marks.whiteout && xattr_whiteouts {
-                    return Ok(Ok((Found::Whiteout, None)));
+                    return Ok(Ok(Some((Found::Whiteout, None))));
+                }
+                if self.since.is_some() && lease::is_being_written(&file) {
+                    return Ok(Ok(None));
                 }
                 (meta, Kind::File(self.content(dir, name, &stat)?))
             }
@@ -247,7 +304,7 @@ impl Walk<'_> {
             _ => return Ok(Err("devices are not recorded".into())),
         };
         let entry = Entry { name: name.to_bytes().to_vec(), meta, group: 0, kind };
-        Ok(Ok((Found::Leaf(entry), (stat.nlink > 1).then_some(stat.ino))))
+        Ok(Ok(Some((Found::Leaf(entry), (stat.nlink > 1).then_some(stat.ino)))))
     }
 
     fn meta(&self, fd: &impl std::os::fd::AsFd, stat: &Stat, path: &[u8]) -> Result<(Meta, Marks)> {
@@ -329,11 +386,11 @@ fn joined(
     Ok(seen.into_iter().map(|(path, found, _)| (path, found)).collect())
 }
 
-fn is_ours(name: &CStr) -> bool {
+pub(super) fn is_ours(name: &CStr) -> bool {
     name.to_bytes().starts_with(b".vrift-")
 }
 
-fn below(path: &[u8], name: &CStr) -> Vec<u8> {
+pub(super) fn below(path: &[u8], name: &CStr) -> Vec<u8> {
     match path {
         [] => name.to_bytes().to_vec(),
         _ => [path, name.to_bytes()].join(&b'/'),

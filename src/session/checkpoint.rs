@@ -37,6 +37,7 @@ use crate::manifest::history::Cause;
 use crate::manifest::lines::Lines;
 use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::node::Content;
+use crate::manifest::onto::{DirAt, apply_onto};
 use crate::os::dir::{Dir, Stat};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
@@ -77,22 +78,55 @@ pub(super) fn move_to(
     edits: Vec<(Vec<u8>, Edit)>,
     cause: Cause,
 ) -> Result<(Digest, Option<Moved>)> {
-    let manifest = &project.manifest;
-    let start = record.start_root()?;
-    let before = match manifest.meta(&key(&record.session))? {
-        Some(root) => Digest::from_bytes(
-            root.try_into().map_err(|_| Error::corrupt("the root of a checkpoint is no digest"))?,
-        ),
-        None => start,
-    };
-    let state = apply(manifest, &start, edits)?;
+    let (start, before) = (record.start_root()?, last(project, record)?);
+    let state = apply(&project.manifest, &start, edits)?;
     if state == before && cause == Cause::Checkpoint || state == start && before == start {
         return Ok((state, None));
     }
+    let moved = advance(project, token, record, (&before, state), cause)?;
+    Ok((state, Some(moved)))
+}
+
+/// The root of a session's last checkpoint; without one, that which it began with.
+fn last(project: &Project, record: &Record) -> Result<Digest> {
+    match project.manifest.meta(&key(&record.session))? {
+        Some(root) => Ok(Digest::from_bytes(
+            root.try_into().map_err(|_| Error::corrupt("the root of a checkpoint is no digest"))?,
+        )),
+        None => record.start_root(),
+    }
+}
+
+/// Checkpoints a part of what a live session has written. Inside a transaction.
+pub(super) fn add(
+    project: &Project,
+    token: &Publishing,
+    record: &Record,
+    edits: Vec<(Vec<u8>, Edit)>,
+    dir_at: &DirAt<'_>,
+) -> Result<()> {
+    let before = last(project, record)?;
+    let state = apply_onto(&project.manifest, &before, edits, dir_at)?;
+    if state == before {
+        return Ok(());
+    }
+    advance(project, token, record, (&before, state), Cause::Checkpoint)?;
+    project.manifest.set_meta(&key(&record.session), state.as_bytes())
+}
+
+/// Moves the head by what a session made of a state.
+fn advance(
+    project: &Project,
+    token: &Publishing,
+    record: &Record,
+    (before, state): (&Digest, Digest),
+    cause: Cause,
+) -> Result<Moved> {
+    let manifest = &project.manifest;
     let now = manifest.workspace_by_id(record.workspace)?;
     let head = now.head.ok_or_else(|| Error::corrupt("a workspace with a session has no head"))?;
     let mut conflicts = 0;
-    let root = if head == before {
+    let root = if head == *before {
         state
     } else {
         // The head moved while the session lived: its changes are merged into it.
@@ -100,7 +134,7 @@ pub(super) fn move_to(
         // Of a repository that changed on both sides the session's stands.
         let git = Git { store: &project.store, keeps: Side::Theirs };
         let how = How { winner: Side::Ours, text: &text, git: Some(git), our_mtimes: false };
-        let merged = merge(manifest, Some(&before), &head, &state, &how)?;
+        let merged = merge(manifest, Some(before), &head, &state, &how)?;
         for conflict in &merged.conflicts {
             manifest.add_conflict(now.id, SESSION, conflict)?;
         }
@@ -108,7 +142,7 @@ pub(super) fn move_to(
         merged.root
     };
     let number = manifest.move_head(now.id, Some(&head), &root, cause)?;
-    Ok((state, Some(Moved { workspace: now.id, root, conflicts, changed: root != head, number })))
+    Ok(Moved { workspace: now.id, root, conflicts, changed: root != head, number })
 }
 
 /// Takes in what the live session of a workspace has written so far. `None`: no session
@@ -125,9 +159,17 @@ pub fn age(project: &Project, workspace: i64) -> Result<Option<Duration>> {
     Ok(file.and_then(|file| file.modified().ok()?.elapsed().ok()))
 }
 
-/// The root of what the live session of a workspace shows now (`@live`); the head stays
-/// where it is. `None`: no session lives.
-pub fn live_root(project: Project, workspace: i64) -> Result<(Project, Option<Digest>)> {
+/// The root of what a live session shows.
+pub struct Shown {
+    pub root: Digest,
+    /// No row names that root: until it is dropped nothing of it is swept (rule 15).
+    _token: Publishing,
+}
+
+/// What the live session of a workspace shows now (`@live`); the head stays where it is.
+/// `None`: no session lives.
+pub fn live_root(project: Project, workspace: i64) -> Result<(Project, Option<Shown>)> {
+    let _token = project.store.publishing()?;
     let (project, root) = with_live(project, workspace, false, |project, staging, session| {
         let Some(seen) = look(project, staging, session)? else { return Ok(None) };
         let start = seen.record.start_root()?;
@@ -135,11 +177,11 @@ pub fn live_root(project: Project, workspace: i64) -> Result<(Project, Option<Di
         seen.known.write(staging)?;
         Ok(Some(*root.as_bytes()))
     })?;
-    Ok((project, root.map(Digest::from_bytes)))
+    Ok((project, root.map(|root| Shown { root: Digest::from_bytes(root), _token })))
 }
 
 /// The same where one must live.
-pub fn known_live_root(project: Project, workspace: &str) -> Result<(Project, Digest)> {
+pub fn known_live_root(project: Project, workspace: &str) -> Result<(Project, Shown)> {
     let id = project.manifest.known_workspace(workspace)?.id;
     let (project, root) = live_root(project, id)?;
     let root = root.ok_or_else(|| {
@@ -196,9 +238,13 @@ fn look(project: &Project, staging: &Path, session: &str) -> Result<Option<Look>
     let seen = Mutex::new((HashMap::new(), 0));
     let store = &project.store;
     let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
-        let (content, new) = match known.content(stat) {
-            Some(content) => (content, 0),
-            None => {
+        // what a look brought into the store is named by nobody, and may be swept since
+        let known = known.content(stat);
+        let (content, new) = match known {
+            Some(content) if content.size == 0 || store.has(&token, &content.digest, content.size)? => {
+                (content, 0)
+            }
+            _ => {
                 let (path, file) = (dir.join(name), dir.open_file(name)?);
                 let extent = (stat.size, stat.blocks);
                 let stored = store.publish_copy(&token, file.as_fd(), extent, &path)?;

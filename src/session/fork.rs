@@ -4,7 +4,7 @@
 //! the project's size. From a root that no stack shows, its first start brings the
 //! stack there, as any start does. A base that is being changed is waited for (rule 12).
 
-use super::checkpoint::checkpoint;
+use super::checkpoint::{LIVE, checkpoint};
 use super::project::Project;
 use super::stack::{choose, finish_target};
 use crate::cas::Digest;
@@ -13,9 +13,6 @@ use crate::manifest::Manifest;
 use crate::manifest::roots::resolve;
 use crate::manifest::workspace::Workspace;
 use crate::os::userns::as_root_of_own_files;
-
-/// What a live session of the workspace has.
-const LIVE: &str = "@live";
 
 /// The fork that is to be.
 #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,18 @@
 //! Leaving a session. The last to leave ends it, takes in what it wrote and folds it
 //! into the base; the others only go.
 
+use super::apply as session_apply;
+use super::apply::own;
 use super::confine::cgroup;
 use super::open::Session;
 use super::project::Project;
 use super::record::{self, Record};
 use super::take_in::{self, Taken, Trust};
+use crate::cas::store::Publishing;
 use crate::error::Result;
 use crate::manifest::run::Run;
 use crate::ns::{Desk, Left};
+use crate::overlay::since::Since;
 
 /// What leaving did.
 pub struct Departure {
@@ -21,34 +25,61 @@ pub struct Departure {
     pub discarded: Option<bool>,
     /// Something outside may still write to what was written inside (rule 2).
     pub unconfirmed: bool,
+    /// What came of writing this run's changes to the host while the session goes on.
+    pub applied: Option<Result<session_apply::Plan>>,
+    /// Nothing is swept that the end of the session brought, until it is dropped (rule 15).
+    pub token: Option<Publishing>,
 }
 
 /// How to leave.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 pub struct Leaving {
     /// What the command left running is waited for, not ended.
     pub wait: bool,
     /// What the session wrote is thrown away.
     pub discard: bool,
+    /// What this run wrote since then goes to the host. Where it is all that the session ever
+    /// wrote, that is left to the caller, for it is in [`Departure::taken`].
+    pub applies: Option<Since>,
 }
 
 /// Leaves; who is the last to leave takes in, or throws away. While it waits for what the
 /// command left, the desk is served.
-pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Result<Departure> {
-    let Session { project, name, link, locks, shape, .. } = session; // a joiner's lock is in its link
-    let nothing =
-        |project| Departure { project, ended: vec![], taken: None, discarded: None, unconfirmed: false };
-    let left = link.leave_from(leaving.wait, desk);
+pub fn leave(session: Session, leaving: Leaving, mut desk: Option<&mut Desk>) -> Result<Departure> {
+    let Session { mut project, name, workspace, link, locks, shape, joined, .. } = session; // a joiner's lock is in its link
+    let Leaving { wait, discard, applies } = leaving;
+    let keeps = applies.is_some();
+    let (mut left, mut applied) = (None, None);
+    if let Some(since) = applies {
+        if !joined {
+            left = Some(link.leave_unless_shared(wait, desk.as_deref_mut()));
+        }
+        if left.as_ref().is_none_or(|left| matches!(left, Ok(Left::OthersLive))) {
+            let done;
+            (project, done) = own::apply(project, &workspace, &name, since)?;
+            (left, applied) = (None, Some(done));
+        }
+    }
+    let left = left.unwrap_or_else(|| link.leave_from(wait, desk));
+    let nothing = |project| Departure {
+        project,
+        ended: vec![],
+        taken: None,
+        discarded: None,
+        unconfirmed: false,
+        applied: None,
+        token: None,
+    };
     if left.is_err() && !link.has_pids() {
         // init was killed; what it would have ended has nobody else to end it
         end_after_init(&project, &name)?;
     }
     match left? {
-        Left::OthersLive => Ok(nothing(project)),
+        Left::OthersLive => Ok(Departure { applied, ..nothing(project) }),
         Left::Last { ended, unmounted } => {
             shape.cgroup.as_deref().map(cgroup::remove);
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
-            if leaving.discard {
+            if discard {
                 let staging = project.staging().join(&name);
                 let wrote = take_in::has_written(&staging)?;
                 take_in::discard(&staging)?;
@@ -59,8 +90,10 @@ pub fn leave(session: Session, leaving: Leaving, desk: Option<&mut Desk>) -> Res
             let mut locks = locks.into_iter();
             let _session = locks.next();
             drop(locks);
+            let token = keeps.then(|| project.store.publishing()).transpose()?;
             let (project, taken) = take_in::take_in(project, &name, trust)?;
-            Ok(Departure { ended, taken: Some(taken), unconfirmed: !unmounted, ..nothing(project) })
+            let (taken, unconfirmed) = (Some(taken), !unmounted);
+            Ok(Departure { ended, taken, unconfirmed, applied, token, ..nothing(project) })
         }
     }
 }

@@ -149,11 +149,11 @@ fn sealed_where_confined(shape: &Shape) -> Result<bool> {
     Ok(true)
 }
 
-/// A session whose writes may be dropped, or go to the host by themselves, has one run: it is
-/// refused to all others while it lives, and never connected to.
+/// A session whose writes may be dropped has one run, and in one whose runs write theirs to the
+/// host all do: it is refused to all others while it lives, and never connected to.
 fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
     let theirs = record::alone(staging);
-    if theirs.is_none() && options.alone.is_none() {
+    if theirs == options.alone && theirs != Some(Alone::Discard) {
         return Ok(true);
     }
     if ns::runs(staging)?.is_empty() {
@@ -161,9 +161,9 @@ fn may_join(staging: &Path, options: &Options<'_>) -> Result<bool> {
     }
     let why = match (theirs, options.alone) {
         (Some(Alone::Discard), _) => "what it writes may be discarded, so nobody can join it",
-        (Some(Alone::Apply), _) => "what it writes is applied, so nobody can join it",
+        (Some(Alone::Apply), None) => "what it writes is applied, so only a run with --apply can join it",
         (None, Some(Alone::Apply)) => "what both write could not be told apart, so it could not be applied",
-        (None, _) => "what both write could not be told apart, so it could not be discarded",
+        (_, _) => "what both write could not be told apart, so it could not be discarded",
     };
     Err(Error::new(Kind::Busy, format!("workspace `{}` has a live run: {why}", options.workspace))
         .with_hint("wait for it to end (vrift runs shows it), or end it: vrift stop"))
@@ -229,6 +229,7 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
         layers: ready.layers,
         root: ready.root.hex(),
         upper_root: root.fingerprint(),
+        upper_print: String::new(),
         shares_pids: false,
         rules: project.config.fingerprint(),
         shape,

@@ -14,7 +14,7 @@ pub const NAME: &str = "session.json";
 /// There when the session has ended and nobody can write to its upper any more (rule 2).
 const CLOSED: &str = "closed";
 
-/// There when what it writes may be discarded, so nobody may join it.
+/// There when not everybody may join it; it says why.
 pub(super) const ALONE: &str = "alone";
 /// There when what it wrote is not wanted: what is left of it is removed.
 const DISCARDED: &str = "discarded";
@@ -46,6 +46,9 @@ pub struct Record {
     /// Fingerprint of the metadata that the upper's root was given: unchanged, and
     /// empty, means that nothing was written.
     pub upper_root: String,
+    /// Print of all that was put into the upper for those; empty: nothing was.
+    #[serde(default)]
+    pub upper_print: String,
     /// It has no pid namespace: a free lock does not mean that it has ended (rule 3).
     #[serde(default)]
     pub shares_pids: bool,
@@ -118,16 +121,16 @@ pub fn is_closed(dir: &Path) -> bool {
     dir.join(CLOSED).exists()
 }
 
-/// Why a session has one run, and nobody may join it.
+/// Why not everybody may join a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alone {
     /// What it writes may be thrown away.
     Discard,
-    /// What it writes, and only that, goes to the host.
+    /// What its runs write, and only that, goes to the host: only such runs join.
     Apply,
 }
 
-/// Notes that nobody may join this session.
+/// Notes that not everybody may join this session.
 pub fn mark_alone(dir: &Path, why: Alone) -> Result<()> {
     let path = dir.join(ALONE);
     std::fs::write(&path, if why == Alone::Apply { "apply" } else { "" }).context("write", &path)
@@ -189,6 +192,7 @@ mod tests {
             made: Vec::new(),
             preload: false,
             upper_root: String::new(),
+            upper_print: String::new(),
             shares_pids: false,
             shape: Shape::default(),
             boot: boot_id(),

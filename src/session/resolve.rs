@@ -35,6 +35,8 @@ pub enum Choice<'a> {
 /// What was decided.
 pub struct Resolved {
     pub paths: Vec<Vec<u8>>,
+    /// Those that had more than two versions, with how many were kept of them.
+    pub several: Vec<(Vec<u8>, usize)>,
     /// Conflicts that are still open.
     pub open: u64,
     pub rewound: Rewound,
@@ -81,6 +83,8 @@ pub fn resolve(
         };
         edits.push((open.path.clone(), version));
     }
+    let several = open.iter().filter(|open| !open.earlier.is_empty());
+    let several = several.map(|open| (open.path.clone(), open.earlier.len() + 1)).collect();
     let decided: Vec<Vec<u8>> = open.into_iter().map(|open| open.path).collect();
     let aim = |project: &Project, now: &crate::manifest::workspace::Workspace| {
         let head = now.head.ok_or_else(|| Error::corrupt("a workspace with conflicts has no head"))?;
@@ -91,7 +95,7 @@ pub fn resolve(
     })?;
     drop(token);
     let left = project.manifest.conflict_count(now.id)?;
-    Ok((project, Resolved { paths: decided, open: left, rewound }))
+    Ok((project, Resolved { paths: decided, several, open: left, rewound }))
 }
 
 fn merged(

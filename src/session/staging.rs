@@ -17,7 +17,7 @@ use crate::error::{Context, Result};
 use crate::manifest::node::Meta;
 use crate::os::userns::as_root_of_own_files;
 use crate::os::{mkdir, remove};
-use crate::overlay::projection;
+use crate::overlay::{projection, since};
 
 /// The ending of a spare's name; no session's name has a dot.
 const SPARE: &str = "spare";
@@ -57,6 +57,9 @@ pub fn make(
         record.made = fill(&spare)?;
     }
     dress(&spare.join("upper"), root)?;
+    if !record.made.is_empty() {
+        record.upper_print = since::print(&spare.join("upper"), usize::MAX)?;
+    }
     record.write(&spare)?;
     // Only now does it count as a session's.
     std::fs::rename(&spare, &staging).context("make staging", &staging)?;

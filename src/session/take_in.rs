@@ -41,6 +41,7 @@ use crate::os::failpoint;
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
 use crate::overlay::projection::HARDLINK;
+use crate::overlay::since;
 use crate::overlay::upper::{self, Found, Upper};
 
 /// What a take-in did.
@@ -143,11 +144,20 @@ pub fn put_away_untouched(place: &Place, workspace: i64, session: &str) -> Resul
     Ok(empty)
 }
 
-/// Cheap: the upper is empty, and its root has the metadata that the session began with.
+/// Cheap: the upper is empty, or has what the session's mounts needed and is as it was made, and
+/// its root has the metadata that the session began with.
 fn untouched(staging: &Path, record: &Record) -> Result<bool> {
     let upper = staging.join("upper");
     if staging.join(checkpoint::NAME).exists() {
         return Ok(false); // what was there at a checkpoint may be gone
+    }
+    if !record.upper_print.is_empty() {
+        let names = record.upper_print.split(' ').next().and_then(|count| count.parse().ok());
+        return match since::print(&upper, names.unwrap_or(0)) {
+            Ok(print) => Ok(print == record.upper_print),
+            Err(error) if error.is(libc::EACCES) => Ok(false),
+            Err(error) => Err(error),
+        };
     }
     match upper::is_empty(&upper) {
         Ok(true) => {}
@@ -159,6 +169,7 @@ fn untouched(staging: &Path, record: &Record) -> Result<bool> {
 }
 
 fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: Trust) -> Result<Taken> {
+    failpoint::at("take-in.read").context("take in", staging)?;
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let start = record.start_root()?;

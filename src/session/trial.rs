@@ -39,7 +39,7 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
     let mut env = environment::of_run(MAIN, &git::settings(&session.project), &Wishes::default());
     environment::set_pwd(&mut env, &cwd, &[]);
     let ran = session.link.run(&Command { argv, env, cwd: cwd.clone() }).and_then(|running| running.wait());
-    let departure = leave(session, Leaving { wait: false, discard: false }, None)?;
+    let departure = leave(session, Leaving::default(), None)?;
     let (status, written) = (ran?.status(), departure.taken.map_or(0, |taken| taken.written));
     let on_host = std::fs::read_dir(&cwd).context("read directory", &cwd)?.count();
     match (status, written, on_host) {

@@ -17,6 +17,9 @@ use crate::error::{Context, Error, Result};
 use crate::manifest::node::{Meta, Time};
 
 pub const NAME: &str = "apply.json";
+/// One that is not synced. After a power cut it may be there and hold nothing: then what it was
+/// about is lost as well.
+pub const QUICK: &str = "apply-quick.json";
 const VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,9 @@ pub enum Phase {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Journal {
     version: u32,
+    /// Neither it nor what it is about is synced: who is killed finds it, a power cut may take it.
+    #[serde(default)]
+    pub quick: bool,
     pub phase: Phase,
     pub swaps: Vec<Swap>,
     pub dresses: Vec<Dress>,
@@ -108,16 +114,23 @@ impl Clothes {
 }
 
 impl Journal {
-    pub fn new(swaps: Vec<Swap>, dresses: Vec<Dress>, dirs: Vec<Dress>, after: After) -> Self {
-        Self { version: VERSION, phase: Phase::Planned, swaps, dresses, dirs, after }
+    pub fn new(swaps: Vec<Swap>, dresses: Vec<Dress>, dirs: Vec<Dress>, after: After, quick: bool) -> Self {
+        Self { version: VERSION, quick, phase: Phase::Planned, swaps, dresses, dirs, after }
     }
 
     /// Whether a project has an apply that was begun.
     pub fn is_there(project: &Path) -> bool {
-        project.join(NAME).exists()
+        project.join(NAME).exists() || project.join(QUICK).exists()
     }
 
     pub fn read(project: &Path) -> Result<Option<Self>> {
+        let quick = project.join(QUICK);
+        if let Ok(text) = std::fs::read(&quick) {
+            match serde_json::from_slice::<Self>(&text) {
+                Ok(journal) if journal.version == VERSION => return Ok(Some(journal)),
+                _ => std::fs::remove_file(&quick).context("remove", &quick)?,
+            }
+        }
         let path = project.join(NAME);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -135,23 +148,26 @@ impl Journal {
         }
     }
 
-    /// On the disk when it returns.
+    /// On the disk when it returns, unless it is a quick one.
     pub fn write(&self, project: &Path) -> Result<()> {
-        let (path, half) = (project.join(NAME), project.join(format!("{NAME}.new")));
+        let name = if self.quick { QUICK } else { NAME };
+        let (path, half) = (project.join(name), project.join(format!("{name}.new")));
         let write = || -> std::io::Result<()> {
             let mut file = std::fs::File::create(&half)?;
             file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
+            if !self.quick {
+                file.sync_all()?;
+            }
             std::fs::rename(&half, &path)?;
-            std::fs::File::open(project)?.sync_all()
+            if self.quick { Ok(()) } else { std::fs::File::open(project)?.sync_all() }
         };
         write().context("write", &path)
     }
 
-    pub fn remove(project: &Path) -> Result<()> {
-        let path: PathBuf = project.join(NAME);
-        let remove = || std::fs::remove_file(&path).and_then(|()| std::fs::File::open(project)?.sync_all());
-        remove().context("remove", &path)
+    pub fn remove(project: &Path, quick: bool) -> Result<()> {
+        let path: PathBuf = project.join(if quick { QUICK } else { NAME });
+        let sync = || if quick { Ok(()) } else { std::fs::File::open(project)?.sync_all() };
+        std::fs::remove_file(&path).and_then(|()| sync()).context("remove", &path)
     }
 }
 
@@ -172,12 +188,12 @@ mod tests {
             new: Some(7),
         };
         let after = After { workspace: "main".into(), base: Some(([1; 32], [2; 32])), head: None, gone: 0 };
-        let mut journal = Journal::new(vec![swap], vec![], vec![], after);
+        let mut journal = Journal::new(vec![swap], vec![], vec![], after, false);
         journal.phase = Phase::Staged;
         journal.write(dir.path()).unwrap();
         let read = Journal::read(dir.path()).unwrap().unwrap();
         assert_eq!((read.phase, &read.swaps[0].path[..]), (Phase::Staged, &b"a\xff\n"[..]));
-        Journal::remove(dir.path()).unwrap();
+        Journal::remove(dir.path(), false).unwrap();
         assert!(!Journal::is_there(dir.path()));
         for bad in ["", "{}", "[1]", "{\"version\":9}"] {
             std::fs::write(dir.path().join(NAME), bad).unwrap();

@@ -7,17 +7,22 @@
 //! | `plan` | three ways, path by path; clashes; nothing is written |
 //! | `journal` | the plan on the disk, and how far it got |
 //! | `write` | making, swapping, taking back |
-//! | `risk` | what programs of the host run by themselves |
+//! | `risk`, `hooks` | what programs of the host run by themselves |
+//! | `stamps` | what the next sync need not read |
+//! | `own` | what one run wrote |
 //!
 //! While an apply writes it holds `host.lock` exclusively, so that no sync reads half of it;
 //! the next command finishes or takes back one that was killed (rule 19). Files are made
 //! by `overlay::projection::Copy`.
 
+mod hooks;
 mod host;
 pub mod journal;
+pub mod own;
 mod plan;
 pub mod risk;
 mod select;
+mod stamps;
 mod write;
 
 use std::collections::HashMap;
@@ -27,8 +32,10 @@ use self::journal::{After, Journal};
 pub use self::plan::{Act, Clash, OnConflict, Plan, Step};
 use self::plan::{Sides, plan};
 use self::select::Select;
+use self::stamps::Written;
 use self::write::{Desk, journal_of};
 use crate::cas::Digest;
+use crate::cas::store::Publishing;
 use crate::error::{Context, Error, Result};
 use crate::manifest::Manifest;
 use crate::manifest::edit;
@@ -55,6 +62,8 @@ pub struct Wanted<'a> {
     /// Only what differs between these two roots, which are the workspace's own, instead of
     /// between the host and the head.
     pub between: Option<(Digest, Digest)>,
+    /// Nothing is synced.
+    pub quick: bool,
 }
 
 /// What an apply would do. The host is looked at, and not touched.
@@ -70,23 +79,31 @@ pub fn look(project: &Project, wanted: &Wanted<'_>) -> Result<Plan> {
 pub fn apply(project: &Project, wanted: &Wanted<'_>) -> Result<Plan> {
     let _host = exclusively(project)?;
     let token = project.store.publishing()?;
+    write_plan(project, wanted, &token)
+}
+
+/// The host's lock is held exclusively.
+fn write_plan(project: &Project, wanted: &Wanted<'_>, token: &Publishing) -> Result<Plan> {
     let top = open_top(project)?;
-    let (plan, ours) = make_plan(project, wanted, &token, &top)?;
+    let (plan, ours) = make_plan(project, wanted, token, &top)?;
     if !plan.clashes.is_empty() {
         return Ok(plan);
     }
     let after = after(project, wanted.workspace, &plan, &ours)?;
+    let mut written = Written::default();
     if !plan.is_empty() {
         let desk = Desk { top: &top, project: &project.dir, store: &project.store };
-        let mut journal = journal_of(&plan, &nonce(), after.clone());
+        let mut journal = journal_of(&plan, &nonce(), after.clone(), wanted.quick);
         journal.write(&project.dir)?;
         failpoint::at("apply.planned").context("write", &project.dir)?;
         desk.run(&plan, &mut journal)?;
+        written = Written::look(&top, &plan, &journal, wanted.quick)?;
     }
-    record(project, &token, &after)?;
+    record(project, token, &after)?;
+    written.record(&project.manifest)?;
     if !plan.is_empty() {
         failpoint::at("apply.recorded").context("write", &project.dir)?;
-        Journal::remove(&project.dir)?;
+        Journal::remove(&project.dir, wanted.quick)?;
     }
     Ok(plan)
 }
@@ -136,7 +153,7 @@ fn finish(project: &Project) -> Result<Option<bool>> {
     } else {
         META.iter().try_for_each(|key| project.manifest.remove_meta(key))?;
     }
-    Journal::remove(&project.dir)?;
+    Journal::remove(&project.dir, journal.quick)?;
     Ok(Some(done))
 }
 
@@ -153,13 +170,16 @@ fn open_top(place: &Place) -> Result<Dir> {
 fn make_plan(
     project: &Project,
     wanted: &Wanted<'_>,
-    token: &crate::cas::store::Publishing,
+    token: &Publishing,
     top: &Dir,
 ) -> Result<(Plan, Digest)> {
     let manifest = &project.manifest;
     let now = manifest.known_workspace(wanted.workspace)?;
     let (base, ours) = match (wanted.between, now.head) {
-        (Some((from, to)), _) => (Some(from), to),
+        (Some((before, after)), _) => {
+            let (from, to) = own::on_host_base(project, &now, (&before, &after))?;
+            (Some(from), to)
+        }
         (None, Some(head)) => (now.host_base, head),
         (None, None) => {
             return Err(Error::failure(format!("workspace `{}` has no state yet", now.name))
@@ -178,7 +198,11 @@ fn make_plan(
         workspace: wanted.workspace,
         own_mtimes: project.config.our_mtimes,
     };
-    Ok((plan(&sides)?, ours))
+    let mut plan = plan(&sides)?;
+    if !plan.is_empty() {
+        plan.hooks = hooks::path_in(&project.root);
+    }
+    Ok((plan, ours))
 }
 
 /// Where the manifest names the roots that an open apply is to record.
@@ -220,7 +244,7 @@ fn after(project: &Project, workspace: &str, plan: &Plan, ours: &Digest) -> Resu
 
 /// May be repeated. After a power cut the trees may be missing that the journal names; then the
 /// next sync finds the same on both sides.
-fn record(project: &Project, token: &crate::cas::store::Publishing, after: &After) -> Result<()> {
+fn record(project: &Project, token: &Publishing, after: &After) -> Result<()> {
     if after.base.is_none() && after.head.is_none() {
         return Ok(());
     }

@@ -27,19 +27,19 @@ use crate::session::mounts::is_below;
 use crate::session::sync::shown;
 use crate::session::sync::walk::join;
 
-/// What becomes of a path that both sides changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What becomes of a path that both sides changed. Its words are those of the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum OnConflict {
-    /// Nothing at all is written.
+    /// Write nothing at all (the default).
     #[default]
     Abort,
-    /// Merged, by lines where it is text; what does not merge aborts.
+    /// Merge, by lines where it is text; if that is not possible write nothing at all.
     Merge,
-    /// The host's version stays, and stays in conflict for the next sync.
+    /// Leave the host's version, in conflict for the next sync.
     KeepHost,
-    /// The workspace's version is written over it.
+    /// Write the workspace's version over it.
     Overwrite,
-    /// The host's version stays in both, the workspace's is written beside it.
+    /// Leave the host's version and write the workspace's beside it, as PATH.WORKSPACE.
     Both,
 }
 
@@ -57,6 +57,8 @@ pub struct Step {
     pub act: Act,
     /// It only holds what is written: it stays as it is.
     on_the_way: bool,
+    /// It is the workspace's own: sync does not know it.
+    pub own: bool,
 }
 
 /// What is done for a path.
@@ -96,6 +98,8 @@ pub struct Plan {
     pub stays: Vec<(Vec<u8>, Vec<u8>)>,
     /// Directories that are the workspace's own and were not named.
     pub own: Vec<Vec<u8>>,
+    /// Where git looks for hooks, if that is a directory of the project.
+    pub hooks: Option<Vec<u8>>,
     /// What the host base is to have otherwise.
     pub base_edits: Vec<(Vec<u8>, Edit)>,
     /// What the head is to have otherwise: host edits that were merged.
@@ -182,7 +186,7 @@ impl Making<'_, '_> {
                 None => return Ok(()),
             },
         };
-        self.plan.steps.push(Step { path, base, ours, seen, theirs, result, act: Act::Nothing, on_the_way });
+        self.plan.steps.push(Step { path, base, ours, seen, theirs, result, act: Act::Nothing, on_the_way, own: false });
         Ok(())
     }
 
@@ -270,6 +274,7 @@ impl Making<'_, '_> {
                     result,
                     act: Act::Nothing,
                     on_the_way: false,
+                    own: false,
                 });
                 return Ok(());
             }
@@ -366,9 +371,12 @@ fn assign(steps: &mut [Step]) {
 
 /// What host base and head have otherwise when all is done.
 fn edits(sides: &Sides<'_, '_>, plan: &mut Plan) -> Result<()> {
-    for step in plan.steps.iter().filter(|step| !step.on_the_way) {
+    for step in &mut plan.steps {
         let is_dir = step.result.as_ref().is_some_and(Entry::is_dir);
-        if !sides.select.is_own(&step.path, is_dir)? {
+        step.own = sides.select.is_own(&step.path, is_dir)?;
+    }
+    for step in plan.steps.iter().filter(|step| !step.on_the_way) {
+        if !step.own {
             add_edit(&mut plan.base_edits, step, &step.base);
         }
         add_edit(&mut plan.head_edits, step, &step.ours);

@@ -43,8 +43,8 @@ const DIRS: &[(&[u8], &str)] = &[
     (b"hooks", "perhaps a git hook"),
 ];
 
-/// A step that is to be named first, and why.
-pub fn of(step: &Step) -> Option<&'static str> {
+/// A step that is to be named first, and why. `hooks`: where git looks for its hooks.
+pub fn of(step: &Step, hooks: Option<&[u8]>) -> Option<&'static str> {
     let new = step.result.as_ref()?;
     if !matches!(step.act, Act::Put | Act::Within | Act::Dress) || new.is_dir() {
         return None;
@@ -61,10 +61,11 @@ pub fn of(step: &Step) -> Option<&'static str> {
     let name = new.name.as_slice();
     let by_name = NAMES.iter().find(|(known, _)| *known == name).map(|(_, why)| *why);
     let below = |dir: &[u8]| step.path.strip_prefix(dir).is_some_and(|rest| rest.starts_with(b"/"));
-    by_name.or_else(|| DIRS.iter().find(|(dir, _)| below(dir)).map(|(_, why)| *why))
+    let is_hook = hooks.is_some_and(below).then_some("a git hook");
+    is_hook.or(by_name).or_else(|| DIRS.iter().find(|(dir, _)| below(dir)).map(|(_, why)| *why))
 }
 
 /// All of a plan's.
 pub fn first(plan: &Plan) -> Vec<(&Step, &'static str)> {
-    plan.steps.iter().filter_map(|step| of(step).map(|why| (step, why))).collect()
+    plan.steps.iter().filter_map(|step| of(step, plan.hooks.as_deref()).map(|why| (step, why))).collect()
 }

@@ -17,7 +17,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, chmodat, chownat, fsync, renameat, renameat_with, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chmodat, chownat, fsync, linkat, renameat, renameat_with,
+    utimensat,
 };
 use rustix::io::Errno;
 
@@ -51,7 +52,7 @@ pub struct Desk<'a> {
 }
 
 /// What the steps of a plan come to on the disk.
-pub fn journal_of(plan: &Plan, nonce: &str, after: super::journal::After) -> Journal {
+pub fn journal_of(plan: &Plan, nonce: &str, after: super::journal::After, quick: bool) -> Journal {
     let steps = plan.by_path();
     let (mut swaps, mut dresses) = (Vec::<Swap>::new(), Vec::new());
     let mut touched: BTreeSet<&[u8]> = BTreeSet::new();
@@ -79,7 +80,7 @@ pub fn journal_of(plan: &Plan, nonce: &str, after: super::journal::After) -> Jou
     let mut dirs: Vec<Dress> =
         touched.iter().filter_map(|path| steps.get(path).and_then(|step| dress(step))).collect();
     dirs.sort_by(|a, b| crate::manifest::dir::tree_order(&a.path, &b.path));
-    Journal::new(swaps, dresses, dirs, after)
+    Journal::new(swaps, dresses, dirs, after, quick)
 }
 
 fn dress(step: &Step) -> Option<Dress> {
@@ -132,7 +133,9 @@ impl Desk<'_> {
         let made = journal.swaps.iter().filter(|swap| swap.puts);
         let made: Vec<_> = made.map(|swap| (above(&swap.path), swap.temporary.as_slice())).collect();
         let dirs = made.iter().map(|(above, _)| *above).collect();
-        self.sync(few, made.into_iter(), &dirs)?;
+        if !journal.quick {
+            self.sync(few, made.into_iter(), &dirs)?;
+        }
         self.look_again(journal)?;
         journal.phase = Phase::Staged;
         failpoint::at("apply.made").context("write", self.project)?;
@@ -174,7 +177,9 @@ impl Desk<'_> {
                 self.dress(&mut latest, dress, &dress.to)?;
                 failpoint::at("apply.dressed").context("write", self.project)?;
             }
-            self.sync_swapped(journal)?;
+            if !journal.quick {
+                self.sync_swapped(journal)?;
+            }
             failpoint::at("apply.synced").context("write", self.project)?;
             journal.phase = Phase::Committed;
             if let Err(error) = journal.write(self.project) {
@@ -197,6 +202,9 @@ impl Desk<'_> {
     fn swap(&self, latest: &mut Latest, swap: &Swap) -> Result<()> {
         let (dir, name, temporary) =
             (self.parent(latest, &swap.path)?, self.name(&swap.path)?, c_name(&swap.temporary)?);
+        if swap.puts && swap.old.is_some() {
+            aside(&dir, &temporary, &name)?;
+        }
         let (there, aside) = (dir.stat_if_there(&name)?, dir.stat_if_there(&temporary)?);
         let is =
             |stat: &Option<Stat>, ino: Option<u64>| stat.as_ref().is_some_and(|stat| Some(stat.ino) == ino);
@@ -265,7 +273,7 @@ impl Desk<'_> {
         }
         let meta = Meta::from(clothes);
         let path = dir.join(&name);
-        if stat.kind == rustix::fs::FileType::Symlink {
+        if stat.kind == FileType::Symlink {
             return utimensat(&dir, &*name, &projection::times(meta.mtime), AtFlags::SYMLINK_NOFOLLOW)
                 .context("set the times of", path);
         }
@@ -301,18 +309,18 @@ impl Desk<'_> {
                 Err(error) if error.is(libc::EPERM) && dress.from.only_time(&dress.to) => {}
                 other => other?,
             }
-            if few {
+            if few && !journal.quick {
                 fsync(&dir).context("sync", dir.path())?;
             }
         }
-        if few { Ok(()) } else { self.sync_all() }
+        if few || journal.quick { Ok(()) } else { self.sync_all() }
     }
 
     /// Puts all back, and gives the reason; or says that it could not.
     fn take_back(&self, journal: &Journal, why: Error) -> Result<()> {
         match self.put_back(journal) {
             Ok(()) => {
-                Journal::remove(self.project)?;
+                Journal::remove(self.project, journal.quick)?;
                 let hint = why.hint().map_or_else(
                     || "nothing was changed".into(),
                     |hint| format!("{hint}; nothing was changed"),
@@ -337,6 +345,9 @@ impl Desk<'_> {
                 other => other?,
             };
             let (name, temporary) = (self.name(&swap.path)?, c_name(&swap.temporary)?);
+            if swap.puts && swap.old.is_some() {
+                aside(&dir, &temporary, &name)?;
+            }
             let ino = |name: &CStr| dir.stat_if_there(name).map(|stat| stat.map(|stat| stat.ino));
             let (there, aside) = (ino(&name)?, ino(&temporary)?);
             let is_new = |ino: Option<u64>| ino.is_some() && ino == swap.new;
@@ -344,7 +355,6 @@ impl Desk<'_> {
             let back =
                 match (is_new(there), aside.is_some() && !is_new(aside) && journal.phase != Phase::Planned) {
                     (true, true) => exchange(&dir, &temporary, &name),
-                    // with an old version it was replaced for good: see `exchange`
                     (true, false) if old.is_none() => rename_new(&dir, &name, &temporary),
                     (false, true) if there.is_none() => rename_new(&dir, &temporary, &name),
                     _ => Ok(()),
@@ -460,15 +470,60 @@ fn keep_owner(dir: &Dir, name: &CStr, now: &Stat, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Two names exchange what they name. Where the filesystem cannot, the new version of a
-/// file replaces the old one for good.
+/// Two names exchange what they name. Where the filesystem cannot, the old version is kept
+/// under a third name on the way; and where a file cannot have a second name either, or is a
+/// directory, it is away for a moment.
+///
+/// ```text
+/// name: old   temporary: new                      taken up by `aside`
+/// name: old   temporary: new   .old: old          .old goes
+/// name: new                    .old: old          .old becomes the temporary name
+/// name: new   temporary: old
+/// name: -     temporary: new   .old: old          .old becomes the name
+/// ```
 fn exchange(dir: &Dir, new: &CStr, name: &CStr) -> Result<(), Errno> {
     let exchanged = failpoint::at("apply.exchange")
         .and_then(|()| renameat_with(dir, new, dir, name, RenameFlags::EXCHANGE));
     match exchanged {
-        Err(Errno::INVAL | Errno::NOSYS) => renameat(dir, new, dir, name),
-        other => other,
+        Err(Errno::INVAL | Errno::NOSYS) => {}
+        other => return other,
     }
+    let old = third(new);
+    let is_dir = dir.stat(new).is_ok_and(|stat| stat.kind == FileType::Directory);
+    let linked = match is_dir {
+        true => Err(Errno::NOTDIR), // it does not take a file's place
+        false => {
+            failpoint::at("apply.link").and_then(|()| linkat(dir, name, dir, &*old, AtFlags::empty()))
+        }
+    };
+    if linked.is_err() {
+        renameat(dir, name, dir, &*old)?;
+        failpoint::at("apply.away")?;
+    }
+    renameat(dir, new, dir, name)?;
+    failpoint::at("apply.replaced")?;
+    renameat(dir, &*old, dir, new)
+}
+
+/// Where the old version is while names are exchanged in three steps.
+fn third(temporary: &CStr) -> CString {
+    let name = [temporary.to_bytes(), b".old"].concat();
+    CString::new(name).unwrap_or_else(|_| temporary.to_owned()) // the parts had no NUL
+}
+
+/// Takes up an exchange that was cut short.
+fn aside(dir: &Dir, temporary: &CStr, name: &CStr) -> Result<()> {
+    let old = third(temporary);
+    if dir.stat_if_there(&old)?.is_none() {
+        return Ok(());
+    }
+    let there = |name: &CStr| dir.stat_if_there(name).map(|stat| stat.is_some());
+    let done = match (there(name)?, there(temporary)?) {
+        (false, _) => renameat(dir, &*old, dir, name),
+        (true, false) => renameat(dir, &*old, dir, temporary),
+        (true, true) => rustix::fs::unlinkat(dir, &*old, AtFlags::empty()),
+    };
+    done.context("put back", dir.join(name))
 }
 
 fn rename_new(dir: &Dir, from: &CStr, to: &CStr) -> Result<(), Errno> {

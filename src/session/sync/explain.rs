@@ -75,7 +75,8 @@ pub fn listed(root: &Path, config: &Config) -> Result<Vec<Explained>> {
     while let Some((dir, path, own, rules)) = stack.pop() {
         let rules = with_file(&classes, root, &path, rules);
         for name in dir.names()? {
-            let Some(stat) = dir.stat_if_there(&name.name)? else { continue };
+            // one that may be listed and not searched tells nothing
+            let Ok(Some(stat)) = dir.stat_if_there(&name.name) else { continue };
             let inner = join(&path, name.name.to_bytes());
             let is_dir = stat.kind == FileType::Directory;
             let ruled = classes.ruled(rules.as_ref(), &inner, is_dir, own);
