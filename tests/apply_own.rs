@@ -35,7 +35,8 @@ fn a_run_applies_its_own_changes_and_only_on_success() {
     // what the host has otherwise stops all of it, and the status says so
     world.edit("b", "host\n");
     let before = listing(&world.project);
-    let error = world.run(["exec", "--no-sync", "--apply", "sh", "-c", "echo 4 > b; echo 4 > new"]).fails(125);
+    let error =
+        world.run(["exec", "--no-sync", "--apply", "sh", "-c", "echo 4 > b; echo 4 > new"]).fails(125);
     assert!(error.contains("nothing was written") && error.contains("`b`"), "{error}");
     assert_eq!(listing(&world.project), before);
     assert_eq!(world.run(["exec", "--no-sync", "cat", "b", "new"]).ok(), "4\n4\n");
@@ -100,7 +101,8 @@ fn runs_that_apply_join_and_each_writes_its_own() {
     world.sh("echo mine > unapplied; mkdir -p deep/er; echo f > deep/er/f").ok();
     // it holds a file open for writing while the others come and go
     let first = Live::start(&world, "one", "exec 3> half; echo begun >&3; echo 1 > early", "echo done >&3");
-    apply(&world, "echo 2 > a; mkdir -p new/er; echo n > new/er/n; rm gone; rm -r dir; echo x > deep/er/x").ok();
+    apply(&world, "echo 2 > a; mkdir -p new/er; echo n > new/er/n; rm gone; rm -r dir; echo x > deep/er/x")
+        .ok();
     assert_eq!((world.read("a"), world.read("new/er/n")), ("2\n".into(), "n\n".into()));
     assert!(!world.project.join("gone").exists() && !world.project.join("dir").exists());
     assert_eq!(world.read("deep/er/x"), "x\n");
@@ -109,7 +111,11 @@ fn runs_that_apply_join_and_each_writes_its_own() {
         assert!(!world.project.join(path).exists(), "{path}");
     }
     // and one after another, in the same session: written again, taken away, made anew
-    apply(&world, "echo 3 > a; rm -r new; mkdir dir; echo new > dir/f; chmod 700 dir/f; touch -d @5.25 dir/f").ok();
+    apply(
+        &world,
+        "echo 3 > a; rm -r new; mkdir dir; echo new > dir/f; chmod 700 dir/f; touch -d @5.25 dir/f",
+    )
+    .ok();
     assert_eq!((world.read("a"), world.read("dir/f")), ("3\n".into(), "new\n".into()));
     assert!(!world.project.join("new").exists());
     let stat = std::fs::metadata(world.project.join("dir/f")).unwrap();

@@ -106,7 +106,12 @@ fn a_base_that_goes_killed_at_its_removal_loses_nothing() {
     };
     assert!(killed, "the removal of a base was not reached");
     assert_eq!(world.sh("cat host; ls many | wc -l").ok(), "host\n10\n");
-    if world.run(["workspace", "list"]).ok().lines().any(|line| line.contains(" f ") || line.starts_with("f ")) {
+    if world
+        .run(["workspace", "list"])
+        .ok()
+        .lines()
+        .any(|line| line.contains(" f ") || line.starts_with("f "))
+    {
         world.run(["workspace", "delete", "f"]).ok();
     }
     world.sh("echo x > x").ok();

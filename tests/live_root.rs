@@ -47,7 +47,9 @@ fn it_is_taken_where_it_makes_sense_and_refused_clearly_elsewhere() {
     let world = World::new();
     world.write("a", "1\n");
     world.exec(["true"]).ok();
-    for args in [&["export", "@live", "none"][..], &["diff", "main", "@live"], &["fork", "none", "--from", "@live"]] {
+    for args in
+        [&["export", "@live", "none"][..], &["diff", "main", "@live"], &["fork", "none", "--from", "@live"]]
+    {
         let error = world.run(args).fails(1);
         assert!(error.contains("no live run"), "{args:?}: {error}");
     }

@@ -44,8 +44,13 @@ fn what_is_answered_is_done() {
     }
     assert_eq!((world.read("a"), workspaces(&world)), ("1\n".into(), vec!["main".into()]));
     // something else is asked again, and a name that cannot be
-    let answers =
-        [(QUESTION, "what"), (QUESTION, "k"), ("its name:", "main"), (QUESTION, "keep"), ("its name:", "kept")];
+    let answers = [
+        (QUESTION, "what"),
+        (QUESTION, "k"),
+        ("its name:", "main"),
+        (QUESTION, "keep"),
+        ("its name:", "kept"),
+    ];
     assert_eq!(tried(&world, "echo 2 > a", &answers), Some(0));
     assert_eq!(world.run(["exec", "-w", "kept", "cat", "a"]).ok(), "2\n");
     assert_eq!((world.read("a"), workspaces(&world).len()), ("1\n".into(), 2));
@@ -57,7 +62,8 @@ fn what_is_answered_is_done() {
     assert_eq!(world.read("a"), "4\n");
     // what cannot be applied is kept
     let flag = world.path().join("go");
-    let script = format!("echo 5 > a; : > {0}.ready; while [ ! -e {0} ]; do sleep 0.01; done", flag.display());
+    let script =
+        format!("echo 5 > a; : > {0}.ready; while [ ! -e {0} ]; do sleep 0.01; done", flag.display());
     let mut terminal = Terminal::start(world.vrift().args(["try", "sh", "-c", &script]));
     while !world.path().join("go.ready").exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -205,6 +205,8 @@ fn it_is_listed() {
         serde_json::from_str(&theirs.run(&["status", "--paths", "--json"]).ok()).unwrap();
     assert_eq!(json["unreadable"], serde_json::json!(["d/key", "listed", "secret", "vault"]));
     assert!(theirs.run(&["doctor", "secret"]).ok().contains("it cannot be read"));
-    assert!(theirs.run(&["doctor", "vault/inner"]).ok().contains("`vault`, which it lies in, cannot be read"));
+    assert!(
+        theirs.run(&["doctor", "vault/inner"]).ok().contains("`vault`, which it lies in, cannot be read")
+    );
     assert!(theirs.run(&["doctor", "a"]).ok().contains("a write there"));
 }

@@ -12,12 +12,12 @@ use crate::cli::{self, Global};
 use crate::config::class::Class;
 use crate::error::Result;
 use crate::manifest::compare::{Differs, Item, Mark, compare};
+use crate::manifest::conflict::Open;
 use crate::manifest::node::{Entry, Kind};
 use crate::manifest::roots::resolve;
 use crate::session::checkpoint::{LIVE, known_live_root};
 use crate::session::mounts;
 use crate::session::project::Project;
-use crate::manifest::conflict::Open;
 use crate::session::resolve::conflicts;
 use crate::session::sync::explain::explain;
 

@@ -63,9 +63,8 @@ mod tests {
     fn directories_come_along_and_what_is_not_there_need_not_go() {
         let trees = Counting::default();
         let root = write_empty_root(&trees, Meta::default()).unwrap();
-        let put = |path: &str| {
-            (path.as_bytes().to_vec(), Edit::Put(file(path.rsplit('/').next().unwrap(), 1)))
-        };
+        let put =
+            |path: &str| (path.as_bytes().to_vec(), Edit::Put(file(path.rsplit('/').next().unwrap(), 1)));
         let dir_at = |path: &[u8]| Ok((path == b"a").then(|| Meta { mode: 0o700, ..Meta::default() }));
         let gone = |path: &str| (path.as_bytes().to_vec(), Edit::Remove);
         let edits = vec![put("a/b/c"), gone("q/r"), put("leaf"), gone("leaf/below"), gone("none")];

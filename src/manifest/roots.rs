@@ -146,7 +146,8 @@ mod tests {
         ] {
             assert_eq!(get(text).unwrap(), root, "{text}");
         }
-        for text in ["", "main~2", "v1~1", "v2~x", "host~1", "@", "@9", "@-1", "@live", "@live~1", "abc", "*", "nope"]
+        for text in
+            ["", "main~2", "v1~1", "v2~x", "host~1", "@", "@9", "@-1", "@live", "@live~1", "abc", "*", "nope"]
         {
             assert!(get(text).unwrap_err().hint().is_some(), "{text}");
         }

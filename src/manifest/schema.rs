@@ -198,9 +198,7 @@ mod tests {
     fn conflicts_of_an_older_manifest_stay_and_get_company() {
         let mut connection = of_version(4);
         let insert = "INSERT INTO conflict(workspace, path, against, ours, theirs, at, resolved) VALUES(1, ?1, 'host', ?2, x'03', 5, ?3)";
-        connection
-            .execute_batch("INSERT INTO workspace(id, name, created) VALUES(1, 'main', 0)")
-            .unwrap();
+        connection.execute_batch("INSERT INTO workspace(id, name, created) VALUES(1, 'main', 0)").unwrap();
         connection.execute(insert, (b"a", b"1", None::<i64>)).unwrap();
         connection.execute(insert, (b"b", b"2", Some(7))).unwrap();
         assert!(connection.execute(insert, (b"a", b"3", None::<i64>)).is_err());
@@ -208,11 +206,10 @@ mod tests {
         connection.execute(insert, (b"a", b"3", None::<i64>)).unwrap();
         let mut query =
             connection.prepare("SELECT id, path, ours, at, resolved FROM conflict ORDER BY id").unwrap();
-        let rows = query.query_map([], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        });
-        let rows: Vec<(i64, Vec<u8>, Vec<u8>, i64, Option<i64>)> =
-            rows.unwrap().collect::<Result<_, _>>().unwrap();
+        let rows =
+            query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)));
+        type Row = (i64, Vec<u8>, Vec<u8>, i64, Option<i64>);
+        let rows: Vec<Row> = rows.unwrap().collect::<Result<_, _>>().unwrap();
         let row = |id, path: &str, ours: &str, resolved| (id, path.into(), ours.into(), 5, resolved);
         assert_eq!(rows, [row(1, "a", "1", None), row(2, "b", "2", Some(7)), row(3, "a", "3", None)]);
     }

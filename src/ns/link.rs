@@ -211,11 +211,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`Link::leave`].
-    pub fn leave_unless_shared(
-        &self,
-        wait_for_background: bool,
-        desk: Option<&mut Desk>,
-    ) -> Result<Left> {
+    pub fn leave_unless_shared(&self, wait_for_background: bool, desk: Option<&mut Desk>) -> Result<Left> {
         self.part(wait_for_background, true, desk)
     }
 
@@ -235,9 +231,8 @@ impl Link {
         let reply = loop {
             let reply = wire::receive(&self.socket).map_err(gone)?;
             // an answer to what was asked earlier
-            let is_old = |reply: &wire::Reply| {
-                reply.tag == Tag::Others && (reply.numbers.0 != 0) != unless_shared
-            };
+            let is_old =
+                |reply: &wire::Reply| reply.tag == Tag::Others && (reply.numbers.0 != 0) != unless_shared;
             if !reply.as_ref().is_some_and(is_old) {
                 break reply;
             }

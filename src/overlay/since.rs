@@ -124,7 +124,8 @@ pub fn print(upper: &Path, most: usize) -> Result<String> {
     let (mut count, mut dirs) = (0, vec![Vec::new()]);
     while let Some(path) = dirs.pop() {
         let dir = beneath::open_dir(&top, &path)?;
-        let xattrs = escape::read_xattrs(&dir, escape::From::Upper).context("read attributes of", dir.path())?;
+        let xattrs =
+            escape::read_xattrs(&dir, escape::From::Upper).context("read attributes of", dir.path())?;
         add(&path, &dir.stat_self()?, &xattrs);
         let mut names = dir.names()?;
         names.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -137,6 +137,9 @@ enum Job {
     },
 }
 
+/// What is no directory, and the inode of a name that has company.
+type Leaf = (Found, Option<u64>);
+
 /// What was found, and the inode of a name that has company.
 type Seen = (Vec<u8>, Found, Option<u64>);
 
@@ -277,7 +280,7 @@ impl Walk<'_> {
         name: &CStr,
         path: &[u8],
         xattr_whiteouts: bool,
-    ) -> Result<Result<Option<(Found, Option<u64>)>, String>> {
+    ) -> Result<Result<Option<Leaf>, String>> {
         let stat = dir.stat(name)?;
         if self.since.is_some_and(|since| !since.is_changed(path, &stat)) {
             return Ok(Ok(None));

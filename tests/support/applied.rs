@@ -22,7 +22,7 @@ pub fn no_temporaries(world: &World) {
         assert!(!entry.file_name().to_string_lossy().starts_with(".vrift-"), "{:?}", entry.path());
     }
     for project in std::fs::read_dir(world.store.join("projects")).unwrap().flatten() {
-        for journal in ["apply.json", "apply-quick.json"] {
+        for journal in ["apply.json", "apply.json.quick"] {
             assert!(!project.path().join(journal).exists());
         }
     }

@@ -46,7 +46,8 @@ fn hooks_path(text: &[u8]) -> Option<Vec<u8>> {
             let name = header.split(|&byte| byte == b']').next().unwrap_or_default();
             in_core = name.trim_ascii().eq_ignore_ascii_case(b"core");
         }
-        let line = line.rsplit(|&byte| byte == b']').next().filter(|_| line.starts_with(b"[")).unwrap_or(line);
+        let line =
+            line.rsplit(|&byte| byte == b']').next().filter(|_| line.starts_with(b"[")).unwrap_or(line);
         let Some(at) = line.iter().position(|&byte| byte == b'=').filter(|_| in_core) else { continue };
         if line[..at].trim_ascii().eq_ignore_ascii_case(b"hookspath") {
             found = Some(value(line[at + 1..].trim_ascii()));

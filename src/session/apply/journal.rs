@@ -17,9 +17,9 @@ use crate::error::{Context, Error, Result};
 use crate::manifest::node::{Meta, Time};
 
 pub const NAME: &str = "apply.json";
-/// One that is not synced. After a power cut it may be there and hold nothing: then what it was
+/// One that is not synced; its name begins as the other's. After a power cut it may be there and hold nothing: then what it was
 /// about is lost as well.
-pub const QUICK: &str = "apply-quick.json";
+const QUICK: &str = "apply.json.quick";
 const VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

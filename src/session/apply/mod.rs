@@ -6,7 +6,7 @@
 //! | `host` | what a path of the host is at this moment |
 //! | `plan` | three ways, path by path; clashes; nothing is written |
 //! | `journal` | the plan on the disk, and how far it got |
-//! | `write` | making, swapping, taking back |
+//! | `write`, `names` | making, swapping, taking back |
 //! | `risk`, `hooks` | what programs of the host run by themselves |
 //! | `stamps` | what the next sync need not read |
 //! | `own` | what one run wrote |
@@ -18,6 +18,7 @@
 mod hooks;
 mod host;
 pub mod journal;
+mod names;
 pub mod own;
 mod plan;
 pub mod risk;

@@ -120,12 +120,7 @@ struct Span {
 }
 
 /// Takes a run's changes into the head. `None`: there are none.
-fn bring_in(
-    project: &Project,
-    token: &Publishing,
-    staging: &Path,
-    since: &Since,
-) -> Result<Option<Span>> {
+fn bring_in(project: &Project, token: &Publishing, staging: &Path, since: &Since) -> Result<Option<Span>> {
     let record = Record::read(staging)?
         .ok_or_else(|| Error::failure("the session has ended and what the run wrote is in the workspace"))?;
     let store = &project.store;
@@ -182,7 +177,12 @@ pub(super) fn on_host_base(
 }
 
 /// Inside a transaction.
-fn span(project: &Project, workspace: i64, changes: Vec<(Vec<u8>, Edit)>, dir_at: &DirAt<'_>) -> Result<Span> {
+fn span(
+    project: &Project,
+    workspace: i64,
+    changes: Vec<(Vec<u8>, Edit)>,
+    dir_at: &DirAt<'_>,
+) -> Result<Span> {
     let manifest = &project.manifest;
     let from = match manifest.workspace_by_id(workspace)?.host_base {
         Some(base) => base,
@@ -191,4 +191,3 @@ fn span(project: &Project, workspace: i64, changes: Vec<(Vec<u8>, Edit)>, dir_at
     let to = apply_onto(manifest, &from, changes, dir_at)?;
     Ok(Span { from: *from.as_bytes(), to: *to.as_bytes() })
 }
-

@@ -186,7 +186,17 @@ impl Making<'_, '_> {
                 None => return Ok(()),
             },
         };
-        self.plan.steps.push(Step { path, base, ours, seen, theirs, result, act: Act::Nothing, on_the_way, own: false });
+        self.plan.steps.push(Step {
+            path,
+            base,
+            ours,
+            seen,
+            theirs,
+            result,
+            act: Act::Nothing,
+            on_the_way,
+            own: false,
+        });
         Ok(())
     }
 

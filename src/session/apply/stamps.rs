@@ -44,14 +44,10 @@ impl Written {
         let mut written = Self::default();
         let mut seen = Vec::new();
         let mut latest = Latest::default();
-        let inodes: HashMap<&[u8], u64> = journal
-            .swaps
-            .iter()
-            .filter_map(|swap| Some((swap.path.as_slice(), swap.new?)))
-            .collect();
-        let dressed = |step: &&Step| {
-            step.act != Act::Nothing || journal.dirs.iter().any(|dir| dir.path == step.path)
-        };
+        let inodes: HashMap<&[u8], u64> =
+            journal.swaps.iter().filter_map(|swap| Some((swap.path.as_slice(), swap.new?))).collect();
+        let dressed =
+            |step: &&Step| step.act != Act::Nothing || journal.dirs.iter().any(|dir| dir.path == step.path);
         for step in plan.steps.iter().filter(|step| !step.own).filter(dressed) {
             written.edits.extend(edit(step));
             let Some((above, name)) = split(&step.path) else { continue };
@@ -96,12 +92,7 @@ impl Written {
         }
         manifest.transaction(|manifest| {
             let Some(top) = manifest.stamps_of(b"")? else { return Ok(()) };
-            let root = Entry {
-                name: Vec::new(),
-                meta: Meta::default(),
-                group: 0,
-                kind: Kind::Dir(top.tree),
-            };
+            let root = Entry { name: Vec::new(), meta: Meta::default(), group: 0, kind: Kind::Dir(top.tree) };
             let stamped = write_root(manifest, &root)?;
             for dir in self.names.keys().filter(|dir| !self.made.contains(*dir)) {
                 if manifest.stamps_of(dir)?.is_none() && !self.gone.contains(dir) {
