@@ -186,7 +186,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand diff" -s h -l help -d 'Print
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s w -l workspace -d 'The workspace whose changes are written' -r
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -l on-conflict -d 'What to do with a path that was changed on the host as well' -r -f -a "abort\t'Write nothing at all (the default)'
 merge\t'Merge, by lines where it is text; if that is not possible write nothing at all'
-keep-host\t'Leave the host\'s version'
+keep-host\t'Leave the host\'s version, in conflict for the next sync'
 overwrite\t'Write the workspace\'s version over it'
 both\t'Leave the host\'s version and write the workspace\'s beside it, as PATH.WORKSPACE'"
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s C -d 'Go to this directory first, then look for the project' -r -F
