@@ -18,6 +18,10 @@
 
 pub mod door;
 pub mod environment;
+pub mod layout;
 pub mod library;
+mod list;
+pub mod lookup;
 pub mod page;
 mod stub;
+pub mod table;
