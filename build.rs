@@ -21,7 +21,7 @@ fn main() {
     let mut rustc = Command::new(var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.args(["--crate-name", "vrift_preload", "--crate-type", "cdylib", "--edition", "2024"]);
     rustc.arg("--target").arg(var_os("TARGET").expect("cargo sets TARGET"));
-    rustc.args(["-C", "panic=abort", "-C", "opt-level=s", "-C", "codegen-units=1", "-C", "strip=symbols"]);
+    rustc.args(["-C", "panic=abort", "-C", "opt-level=2", "-C", "codegen-units=1", "-C", "strip=symbols"]);
     rustc.args(["-C", "force-unwind-tables=no"]);
     // a dynamic library even where programs are linked statically; no start files, for
     // they bring functions and references of their own

@@ -32,10 +32,15 @@ const UNSAFE: &[&str] = &[
     "os/lease.rs",
     "os/passed.rs",
     "os/userns.rs",
+    "psfs/lookup.rs",
+    "psfs/preload/answer.rs",
+    "psfs/preload/cold.rs",
     "psfs/preload/lib.rs",
     "psfs/preload/mover.rs",
+    "psfs/preload/state.rs",
     "psfs/preload/sys.rs",
     "psfs/preload/x86_64.rs",
+    "psfs/table_tests.rs",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -13,9 +13,9 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeF
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::enclose;
-use super::plan::{Bind, Cover, Held, Plan, Step};
+use super::plan::{Bind, Cover, Held, Page, Plan, Step};
 use super::sys;
-use crate::psfs::door;
+use crate::psfs::{door, page, sight};
 
 /// Requests from inside that may wait.
 const BACKLOG: i32 = 64;
@@ -79,6 +79,7 @@ impl<'a> Interpreter<'a> {
                     }
                 }
                 Step::Cover(cover) => self.cover(cover).map_err(trouble)?,
+                Step::Page(page) => write_page(page).map_err(trouble)?,
                 Step::PrivateMounts => enclose::private_mounts().map_err(trouble)?,
                 Step::ReadOnly(what) => {
                     enclose::read_only(what, last(self.held, what.but.len())).map_err(trouble)?
@@ -184,9 +185,34 @@ impl<'a> Interpreter<'a> {
             self.door = Some(make_door(&dir).map_err(|e| (e, "socket"))?);
         }
         drop(dir);
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
-        rustix::mount::mount_remount(cover.path(), flags, c"").map_err(|e| (e, "remount"))
+        if cover.has_page() { Ok(()) } else { seal(cover.path()) }
     }
+}
+
+/// Makes a cover read-only.
+fn seal(cover: &CStr) -> Result<(), Part> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY;
+    rustix::mount::mount_remount(cover, flags, c"").map_err(|e| (e, "remount"))
+}
+
+/// What cannot be seen stays unknown in the page: nothing is answered of it.
+fn write_page(page: &Page) -> Result<(), Part> {
+    let dir =
+        rustix::fs::open(&page.cover, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| (e, "open"))?;
+    let file = rustix::fs::openat(&dir, page::NAME, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| (e, "open"))?;
+    let write = |bytes: &[u8], at| rustix::io::pwrite(&file, bytes, at).map_err(|e| (e, "write"));
+    if let Ok(namespace) = sight::namespace() {
+        write(&namespace.to_ne_bytes(), sight::NAMESPACE)?;
+    }
+    for (number, root) in page.roots.iter().enumerate() {
+        if let Ok(seen) = sight::look(root) {
+            write(&seen.encode(), sight::place(number))?;
+        }
+    }
+    drop((file, dir));
+    seal(&page.cover)
 }
 
 /// From the directory, because a socket's whole path may be too long (108 bytes).

@@ -44,6 +44,9 @@ pub enum Step {
     Watch(CString),
     /// Hides a store (rule 23).
     Cover(Cover),
+    /// Writes into the page of a cover what is seen of Tier-1 directories, and makes the cover
+    /// read-only. After everything that mounts.
+    Page(Page),
     /// An empty directory of the session's own in the place of one of the host's.
     Fresh(Fresh),
     /// A file system of the session's own.
@@ -63,6 +66,15 @@ pub struct ReadOnly {
     pub path: CString,
     /// Directories and files at or below that stay as they are, outer ones first.
     pub but: Vec<CString>,
+}
+
+/// What is to be seen of which directories.
+#[derive(Debug)]
+pub struct Page {
+    /// The cover that has the page.
+    pub cover: CString,
+    /// In the page's order.
+    pub roots: Vec<CString>,
 }
 
 /// A tmpfs over a directory.
@@ -133,6 +145,8 @@ pub struct Cover {
     requests: Option<&'static CStr>,
     /// The mover listens here.
     door: bool,
+    /// Stays writable until a `Page` step.
+    has_page: bool,
     options: CString,
 }
 
@@ -143,7 +157,7 @@ impl Cover {
         let options = format!("mode=0755,size={}k,nr_inodes={}", 4 * pages + 64, files.len() + 64);
         let options = CString::new(options).map_err(|_| Error::failure("a number with a NUL"))?;
         let binds = Vec::new();
-        Ok(Self { path: c_path(path)?, files, binds, requests: None, door: false, options })
+        Ok(Self { path: c_path(path)?, files, binds, requests: None, door: false, has_page: false, options })
     }
 
     /// Lets a file (a socket too) or directory of the host show through as `name`, read-only.
@@ -168,6 +182,16 @@ impl Cover {
     pub fn with_door(mut self) -> Self {
         self.door = true;
         self
+    }
+
+    /// Leaves it writable, for a `Page` step to come.
+    pub fn with_page(mut self) -> Self {
+        self.has_page = true;
+        self
+    }
+
+    pub(super) fn has_page(&self) -> bool {
+        self.has_page
     }
 
     pub(super) fn has_door(&self) -> bool {
@@ -257,6 +281,7 @@ impl Step {
             Step::Bind(binds) => ("bind into", binds.first().map_or("/".into(), |bind| path(&bind.target))),
             Step::Watch(root) => ("watch", path(root)),
             Step::Cover(cover) => ("cover the store", path(&cover.path)),
+            Step::Page(page) => ("write the page in", path(&page.cover)),
             Step::FreshProc => ("mount a fresh", "/proc".into()),
         }
     }
@@ -331,6 +356,10 @@ impl fmt::Display for Step {
                 cover.requests.iter().try_for_each(|name| write!(f, " socket {}", shown(name)))?;
                 if cover.door { write!(f, " socket {}", shown(door::SOCKET)) } else { Ok(()) }
             }
+            Step::Page(page) => {
+                write!(f, "page in {} of", shown(&page.cover))?;
+                list(f, &page.roots)
+            }
             Step::FreshProc => f.write_str("fresh-proc `/proc`"),
         }
     }
@@ -360,9 +389,11 @@ mod tests {
             Step::Watch(c"/p".into()),
             Step::Cover(cover),
             Step::FreshProc,
+            Step::Page(Page { cover: c"/s/store".into(), roots: vec![c"/p/vendor".into()] }),
         ]);
         let expected = "slave-mounts `/`\nhold-submounts `/p/a` `/p/b\\n`\nrestore-submounts\nbind `/s/e` at `/p/h` read-only\nwatch `/p`\n\
-                        cover `/s/store` with `.inside` `/s/store/preload` socket `rename.sock`\nfresh-proc `/proc`\n";
+                        cover `/s/store` with `.inside` `/s/store/preload` socket `rename.sock`\nfresh-proc `/proc`\n\
+                        page in `/s/store` of `/p/vendor`\n";
         assert_eq!(plan.to_string(), expected);
         assert_eq!(plan.holds(), 3);
     }

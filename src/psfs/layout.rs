@@ -136,23 +136,26 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 
 impl Entry {
     /// From its 72 bytes.
-    pub fn decode(bytes: &[u8; ENTRY]) -> Option<Self> {
-        let time = |at| u64_at(bytes, at).map(Time);
-        Some(Self {
-            ino: u64_at(bytes, 0)?,
-            size: u64_at(bytes, 8)?,
-            blocks: u64_at(bytes, 16)?,
-            atime: time(24)?,
-            mtime: time(32)?,
-            ctime: time(40)?,
-            btime: time(48)?,
-            nlink: u32_at(bytes, 56)?,
-            dir: u32_at(bytes, 60)?,
-            name: u32_at(bytes, 64)?,
-            mode: u16_at(bytes, 68)?,
-            length: *bytes.get(70)?,
-            bits: *bytes.get(71)?,
-        })
+    #[inline(always)]
+    pub fn decode(bytes: &[u8; ENTRY]) -> Self {
+        let long = |at| u64_at(bytes, at).unwrap_or_default();
+        let short = |at| u32_at(bytes, at).unwrap_or_default();
+        let [.., m, n, length, bits] = *bytes;
+        Self {
+            ino: long(0),
+            size: long(8),
+            blocks: long(16),
+            atime: Time(long(24)),
+            mtime: Time(long(32)),
+            ctime: Time(long(40)),
+            btime: Time(long(48)),
+            nlink: short(56),
+            dir: short(60),
+            name: short(64),
+            mode: u16::from_ne_bytes([m, n]),
+            length,
+            bits,
+        }
     }
 
     pub fn is_link(&self) -> bool {
@@ -235,10 +238,7 @@ pub struct Table<'a> {
 impl<'a> Table<'a> {
     /// `None`: not a table of this version, or not whole. Nothing of the body is looked at.
     pub fn open(bytes: &'a [u8]) -> Option<Self> {
-        let checked = bytes.get(..CHECKED)?;
-        let magic = u64::from_ne_bytes(MAGIC);
-        let right = u64_at(bytes, 0)? == magic && u64_at(bytes, CHECKED)? == hash(checked, 0);
-        if !right || u64_at(bytes, 8)? != bytes.len() as u64 {
+        if size(bytes)? != bytes.len() as u64 {
             return None;
         }
         let shape = Shape::decode(bytes)?;
@@ -254,12 +254,13 @@ impl<'a> Table<'a> {
         u32_at(self.bytes, HEADER + 4 * number as usize)
     }
 
-    pub fn entry(&self, number: u32) -> Option<Entry> {
+    /// The bytes of an entry (`Entry::decode`).
+    pub fn entry(&self, number: u32) -> Option<&'a [u8; ENTRY]> {
         if number >= self.shape.entries {
             return None;
         }
         let at = self.places.entries + ENTRY * number as usize;
-        Entry::decode(self.bytes.get(at..)?.first_chunk()?)
+        self.bytes.get(at..)?.first_chunk()
     }
 
     pub fn dir(&self, number: u32) -> Option<Dir> {
@@ -286,15 +287,23 @@ impl<'a> Table<'a> {
         self.bytes.get(self.places.entry_slots..self.places.pool)
     }
 
-    /// What was asked for when it was made.
-    pub fn wanted(&self) -> Option<[u8; 32]> {
-        word(self.bytes, 48)
-    }
-
     /// The digest of the body that the header records, and the body.
     pub fn body(&self) -> Option<([u8; 32], &'a [u8])> {
         Some((word(self.bytes, 80)?, self.bytes.get(HEADER..)?))
     }
+}
+
+/// Bytes of a whole table, by its header; `None`: the header is not right.
+pub fn size(header: &[u8]) -> Option<u64> {
+    let checked = header.get(..CHECKED)?;
+    let right =
+        u64_at(header, 0)? == u64::from_ne_bytes(MAGIC) && u64_at(header, CHECKED)? == hash(checked, 0);
+    if right { u64_at(header, 8) } else { None }
+}
+
+/// What was asked for when a table was made, by its header.
+pub fn wanted(header: &[u8]) -> Option<[u8; 32]> {
+    word(header, 48)
 }
 
 /// Where the slot is that is looked at first, of `count`.
@@ -326,10 +335,9 @@ fn mix(a: u64, b: u64) -> u64 {
 pub fn hash(bytes: &[u8], seed: u64) -> u64 {
     let mut state = seed ^ mix(bytes.len() as u64 ^ K0, K1);
     let (pairs, rest) = bytes.as_chunks::<16>();
-    for &[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] in pairs {
-        let low = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-        let high = u64::from_ne_bytes([i, j, k, l, m, n, o, p]);
-        state = mix(low ^ K0, high ^ state);
+    let half = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+    for pair in pairs {
+        state = mix(half(pair.first_chunk()) ^ K0, half(pair.last_chunk()) ^ state);
     }
     let (low, high) = tail(rest);
     mix(low ^ K1, high ^ state) ^ state.rotate_left(29)
@@ -358,7 +366,9 @@ mod tests {
 
     #[test]
     fn times_are_kept_to_the_nanosecond() {
-        for (seconds, nanoseconds) in [(0, 0), (-1, 999_999_999), (1 << 32, 1), (-(1 << 33), 5), ((1 << 33) - 1, 7)] {
+        for (seconds, nanoseconds) in
+            [(0, 0), (-1, 999_999_999), (1 << 32, 1), (-(1 << 33), 5), ((1 << 33) - 1, 7)]
+        {
             let time = Time::new(seconds, nanoseconds).unwrap();
             assert_eq!((time.seconds(), time.nanoseconds()), (seconds, nanoseconds));
         }
@@ -387,7 +397,14 @@ mod tests {
     fn a_shape_that_cannot_be_addressed_has_no_places() {
         let all = u32::MAX;
         let shape = Shape {
-            roots: all, dirs: all, entries: all, dir_slots: all, entry_slots: all, bits: 0, block_size: 0, pool: all,
+            roots: all,
+            dirs: all,
+            entries: all,
+            dir_slots: all,
+            entry_slots: all,
+            bits: 0,
+            block_size: 0,
+            pool: all,
         };
         assert!(shape.places().is_some(), "64-bit numbers hold it");
         assert!(Table::open(&[0; HEADER]).is_none());

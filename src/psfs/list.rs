@@ -76,9 +76,10 @@ pub(super) fn list(wanted: &Wanted<'_>) -> Result<Found> {
         Ok(())
     };
     crew::run(&work, |lead| {
-        (0..).zip(&roots).filter(|(_, entry)| walk.is_way(entry)).try_for_each(|(root, _)| {
-            lead.give(Job { root, path: Vec::new() })
-        })
+        (0..)
+            .zip(&roots)
+            .filter(|(_, entry)| walk.is_way(entry))
+            .try_for_each(|(root, _)| lead.give(Job { root, path: Vec::new() }))
     })?;
     let mut dirs = walk.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     dirs.sort_unstable_by(|a, b| (a.root, &a.path).cmp(&(b.root, &b.path)));

@@ -2,18 +2,19 @@
 //! too: it needs `core` alone, has no state, writes nowhere, calls nothing, and cannot
 //! panic. Whatever the bytes of a table are, the worst answer is `Unknown`.
 
-use super::layout::{COMPLETE, Entry, NAME, PATH, PROBES, SLOT, Table, UNKNOWN};
+use super::layout::{COMPLETE, ENTRY, Entry, NAME, PATH, PROBES, SLOT, Table, UNKNOWN};
 use super::layout::{first_slot, hash, root_seed, slot_of, u64_at};
 
 /// What is known of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// Nothing: ask the kernel.
     Unknown,
     /// Its directory is there, and has no such name (ENOENT).
     Absent,
     There {
-        entry: Entry,
+        /// As `Entry::decode` reads it.
+        entry: &'a [u8; ENTRY],
         /// Which of the roots it is in.
         root: usize,
         /// It is that root itself.
@@ -33,12 +34,12 @@ pub struct Root<'a> {
 
 /// Looks for an absolute path. The first root that it is in answers for it.
 #[inline(always)]
-pub fn find(roots: &[Root<'_>], path: &[u8]) -> Answer {
+pub fn find<'a>(roots: &[Root<'a>], path: &[u8]) -> Answer<'a> {
     find_in(roots, path).unwrap_or(Answer::Unknown)
 }
 
 #[inline(always)]
-fn find_in(roots: &[Root<'_>], path: &[u8]) -> Option<Answer> {
+fn find_in<'a>(roots: &[Root<'a>], path: &[u8]) -> Option<Answer<'a>> {
     let slash = plain(path)?;
     for (number, root) in roots.iter().enumerate() {
         let Some((before, rest)) = path.split_at_checked(root.path.len()) else { continue };
@@ -69,52 +70,68 @@ fn find_in(roots: &[Root<'_>], path: &[u8]) -> Option<Answer> {
 
 /// Looks for a name in the directory of a root's; `Some(None)`: it is not there.
 #[inline(always)]
-fn find_below(table: &Table<'_>, root: u32, dir: &[u8], name: &[u8]) -> Option<Option<Entry>> {
+fn find_below<'a>(table: &Table<'a>, root: u32, dir: &[u8], name: &[u8]) -> Option<Option<&'a [u8; ENTRY]>> {
     let seed = hash(dir, root_seed(root));
     let key = hash(name, seed);
-    let (number, found) = probe(table.dir_slots()?, table.shape.dir_slots, seed, |number| {
+    let mut dirs = Probe::new(table.dir_slots()?, table.shape.dir_slots, seed);
+    let (number, above) = loop {
+        let number = dirs.next()?;
         let known = table.dir(number)?;
-        let is_it = known.root == root && same(table.text(known.path, known.length.into())?, dir);
-        Some(is_it.then_some((number, known)))
-    })??;
-    let entry = probe(table.entry_slots()?, table.shape.entry_slots, key, |at| {
-        let known = table.entry(at)?;
-        let is_it = known.dir == number && same(table.text(known.name, known.length.into())?, name);
-        Some(is_it.then_some(known))
-    })?;
-    match entry {
-        Some(entry) if entry.bits & UNKNOWN != 0 => None,
-        Some(entry) => Some(Some(entry)),
-        None => (found.bits & COMPLETE != 0 && name.len() <= NAME).then_some(None),
+        if known.root == root && same(table.text(known.path, known.length.into())?, dir) {
+            break (number, known);
+        }
+    };
+    let mut entries = Probe::new(table.entry_slots()?, table.shape.entry_slots, key);
+    while let Some(number_of_entry) = entries.next() {
+        let bytes = table.entry(number_of_entry)?;
+        let known = Entry::decode(bytes);
+        if known.dir == number && same(table.text(known.name, known.length.into())?, name) {
+            return (known.bits & UNKNOWN == 0).then_some(Some(bytes));
+        }
     }
+    let is_absent = entries.is_all && above.bits & COMPLETE != 0 && name.len() <= NAME;
+    is_absent.then_some(None)
 }
 
-/// Looks at slots until one holds what has this hash (`Some(Some)`), or is empty
-/// (`Some(None)`). `None`: neither in as many as are looked at.
-#[inline(always)]
-fn probe<T>(
-    slots: &[u8],
-    count: u32,
-    hash: u64,
-    check: impl Fn(u32) -> Option<Option<T>>,
-) -> Option<Option<T>> {
-    let mut at = first_slot(hash, count);
-    for _ in 0..PROBES {
-        let slot = u64_at(slots, at * SLOT)?;
-        if slot == 0 {
-            return Some(None);
-        }
-        if slot >> 32 == slot_of(hash, 0) >> 32
-            && let Some(found) = check((slot as u32).wrapping_sub(1))?
-        {
-            return Some(Some(found));
-        }
-        at += 1;
-        if at == count as usize {
-            at = 0;
-        }
+/// A way along the slots in which what has one hash may be.
+struct Probe<'a> {
+    slots: &'a [u8],
+    count: usize,
+    at: usize,
+    left: usize,
+    /// What such a slot has in its upper half.
+    tag: u64,
+    /// The way is at its end: there was an empty slot.
+    is_all: bool,
+}
+
+impl<'a> Probe<'a> {
+    #[inline(always)]
+    fn new(slots: &'a [u8], count: u32, hash: u64) -> Self {
+        let at = first_slot(hash, count);
+        Self { slots, count: count as usize, at, left: PROBES, tag: slot_of(hash, 0) >> 32, is_all: false }
     }
-    None
+
+    /// The number of the next one.
+    #[inline(always)]
+    fn next(&mut self) -> Option<u32> {
+        while self.left > 0 {
+            let slot = u64_at(self.slots, self.at * SLOT)?;
+            if slot == 0 {
+                self.is_all = true;
+                return None;
+            }
+            self.left -= 1;
+            self.at += 1;
+            if self.at == self.count {
+                self.at = 0;
+            }
+            if slot >> 32 == self.tag {
+                return Some((slot as u32).wrapping_sub(1));
+            }
+        }
+        None
+    }
 }
 
 /// Whether two strings are the same. By hand, for `==` calls libc's memcmp.
@@ -130,7 +147,11 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
         }
         return differ == 0;
     }
-    a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
+    let mut differ = 0;
+    for (x, y) in a.iter().zip(b) {
+        differ |= x ^ y;
+    }
+    differ == 0
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -151,26 +172,52 @@ pub(super) fn plain(path: &[u8]) -> Option<usize> {
     if *path.first()? != b'/' || *path.last()? == b'/' {
         return None;
     }
-    let (mut last, mut suspicious) = (0, 0);
-    let mut look = |at: usize, word: [u8; 9]| {
-        let [a, b, c, d, e, f, g, h, i] = word;
-        let slashes = zeros(u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ SLASHES);
-        suspicious |= slashes & zeros((u64::from_le_bytes([b, c, d, e, f, g, h, i]) | ONES) ^ SLASHES);
-        if slashes != 0 {
-            last = at + 7 - (slashes.leading_zeros() / 8) as usize;
-        }
-    };
     let Some(end) = path.last_chunk::<9>() else { return plain_by_bytes(path) };
-    let mut at = 0;
+    let (mut last, mut at) = (0, 0);
     while let Some(word) = path.get(at..at + 9).and_then(<[u8]>::first_chunk) {
-        look(at, *word);
+        let (slash, pairs) = look(at, word);
+        last = slash.unwrap_or(last);
+        if pairs != 0 && is_odd(path, at, pairs) {
+            return None;
+        }
         at += 8;
     }
-    look(path.len() - 9, *end);
-    if suspicious != 0 { plain_by_bytes(path) } else { Some(last) }
+    let (slash, pairs) = look(path.len() - 9, end);
+    if pairs != 0 && is_odd(path, path.len() - 9, pairs) {
+        return None;
+    }
+    Some(slash.unwrap_or(last))
+}
+
+/// Whether one of these slashes, which are followed by another or by a dot, is followed by a
+/// component that is `.`, `..` or empty, and not by a name like `.config`.
+#[inline(always)]
+fn is_odd(path: &[u8], at: usize, mut slashes: u64) -> bool {
+    while slashes != 0 {
+        let after = at + (slashes.trailing_zeros() / 8) as usize + 1;
+        let is_end = |at: usize| path.get(at).is_none_or(|byte| *byte == b'/');
+        let is_dot = |at: usize| path.get(at) == Some(&b'.');
+        if is_end(after) || is_dot(after) && (is_end(after + 1) || is_dot(after + 1) && is_end(after + 2)) {
+            return true;
+        }
+        slashes &= slashes - 1;
+    }
+    false
+}
+
+/// Of eight bytes of a path, where the last slash is; and whether one is followed by
+/// another, or by a dot.
+#[inline(always)]
+fn look(at: usize, bytes: &[u8; 9]) -> (Option<usize>, u64) {
+    let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let slashes = zeros(word(bytes.first_chunk()) ^ SLASHES);
+    let pairs = slashes & zeros((word(bytes.last_chunk()) | ONES) ^ SLASHES);
+    let last = at + 7 - (slashes.leading_zeros() / 8) as usize % 8;
+    ((slashes != 0).then_some(last), pairs)
 }
 
 /// The same, byte for byte.
+#[inline(always)]
 fn plain_by_bytes(path: &[u8]) -> Option<usize> {
     let (mut last, mut length, mut dots) = (0, 1, 0);
     for (at, byte) in path.iter().enumerate() {

@@ -14,7 +14,11 @@
 //! programs (`$LIB` is `lib` for either, according to the distribution).
 //!
 //! `preload/` below this file is the library's own source, compiled by `build.rs`; what it
-//! and vrift must agree on is in `door` and `page`.
+//! and vrift must agree on is in `door`, `page` and `layout`, and both look up by `lookup`.
+//!
+//! A base's Tier-1 directories are described by a table (`layout`, `table`), made once for a
+//! base and generation, in `projects/<id>/vdir/`, and shown in the cover as `0.vdir` … beside the
+//! page, which says by what device, inode and mount this session knows each (rules 28, 29).
 
 pub mod door;
 pub mod environment;
@@ -23,5 +27,6 @@ pub mod library;
 mod list;
 pub mod lookup;
 pub mod page;
+pub mod sight;
 mod stub;
 pub mod table;

@@ -3,15 +3,15 @@
 //! One walk in parallel, then one pass over what was found: linear in the names.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use super::layout::{self, Table, first_slot, hash, root_seed, slot_of};
 use super::layout::{CHECKED, COARSE, COMPLETE, Dir, Entry, HEADER, MAGIC, PROBES, Shape};
-use super::layout::{Table, first_slot, hash, root_seed, slot_of};
 use super::list::{Found, Listed, list};
 use crate::cas::Digest;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, quoted};
 
 /// What a table is made of.
 pub struct Wanted<'a> {
@@ -77,17 +77,21 @@ pub fn publish(path: &Path, wanted: &Wanted<'_>) -> Result<()> {
 
 /// Whether a table was made of this, by its header.
 fn is_made_of(path: &Path, wanted: &Wanted<'_>) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    let Ok(bytes) = map(&file) else { return false };
-    Table::open(&bytes).and_then(|table| table.wanted()) == Some(*wanted.digest().as_bytes())
+    let mut header = [0; HEADER];
+    let read = File::open(path).and_then(|mut file| {
+        file.read_exact(&mut header)?;
+        file.metadata()
+    });
+    read.is_ok_and(|meta| layout::size(&header) == Some(meta.len()))
+        && layout::wanted(&header) == Some(*wanted.digest().as_bytes())
 }
 
 /// Reads all of a table; an error says what is wrong with it.
 pub fn check(path: &Path) -> Result<()> {
-    let file = File::open(path).context("open", path)?;
-    let bytes = map(&file).context("map", path)?;
+    let bytes = std::fs::read(path).context("read", path)?;
     let wrong = |what: &str| {
-        Error::corrupt(format!("the table {} {what}", path.display())).with_hint("vrift makes it anew: remove it")
+        let message = format!("the table {} {what}", quoted(path.as_os_str()));
+        Error::corrupt(message).with_hint("remove it: the next run makes it anew")
     };
     let table = Table::open(&bytes).ok_or_else(|| wrong("has a header that is not right"))?;
     let (digest, body) = table.body().ok_or_else(|| wrong("is cut short"))?;
@@ -95,12 +99,6 @@ pub fn check(path: &Path) -> Result<()> {
         return Err(wrong("is not what was written"));
     }
     Ok(())
-}
-
-#[allow(unsafe_code)]
-fn map(file: &File) -> std::io::Result<memmap2::Mmap> {
-    // SAFETY: tables are never changed in place; a new one gets a new file.
-    unsafe { memmap2::Mmap::map(file) }
 }
 
 /// A table that is being put together.

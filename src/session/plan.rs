@@ -90,7 +90,7 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
     let store = place.store.root();
     let mut cover = match library::place(store) {
         Some(library) => {
-            files.push((page::NAME.into(), page::encode(page::RENAME_DOOR).to_vec()));
+            files.push((page::NAME.into(), psfs::sight::blank(page::RENAME_DOOR, &[])));
             Cover::new(store, files)?.bind(&library, psfs::environment::SHOWN)?.with_door()
         }
         None => Cover::new(store, files)?,

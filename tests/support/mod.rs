@@ -277,3 +277,25 @@ pub fn listing(root: &Path) -> Vec<String> {
     }
     lines
 }
+
+/// Says why a test does nothing; with VRIFT_MUST_WORK=1 that is a failure.
+#[track_caller]
+pub fn skipped(why: &str) {
+    let must = std::env::var_os("VRIFT_MUST_WORK").is_some_and(|value| value == "1");
+    assert!(!must, "must work here: {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// Compiles a C program of the tests; `None`, said, where that cannot be done here.
+pub fn compile(dir: &Path, compiler: &str, name: &str, source: &Path, flags: &[&str]) -> Option<PathBuf> {
+    let program = dir.join(name);
+    let built =
+        Command::new(compiler).args(flags).arg("-o").arg(&program).arg(source).arg("-pthread").output();
+    match built {
+        Ok(output) if output.status.success() => Some(program),
+        other => {
+            eprintln!("skipped: {compiler} {flags:?}: {other:?}");
+            None
+        }
+    }
+}

@@ -28,7 +28,7 @@ const SIG_SETMASK: usize = 2;
 const F_DUPFD_CLOEXEC: usize = 1030;
 
 /// `at` as the kernel takes it: sign-extended.
-fn fd(at: c_int) -> usize {
+pub fn fd(at: c_int) -> usize {
     at as isize as usize
 }
 
@@ -128,21 +128,51 @@ pub fn open_file(at: &Fd, name: &CStr) -> Result<Fd, isize> {
     Fd::new(unsafe { call(number::OPENAT, [fd(at.0), name.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) })
 }
 
-/// struct statx (linux/stat.h), as far as it is read here.
+/// struct statx_timestamp.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+    pub pad: u32,
+}
+
+/// struct statx (linux/stat.h).
 #[repr(C)]
 pub struct Statx {
-    mask: u32,
-    _1: [u32; 6],
-    mode: u16,
-    _2: [u16; 57],
-    mount: u64,
-    _3: [u64; 13],
+    pub mask: u32,
+    pub block_size: u32,
+    pub attributes: u64,
+    pub nlink: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u16,
+    pub pad: u16,
+    pub ino: u64,
+    pub size: u64,
+    pub blocks: u64,
+    pub attributes_mask: u64,
+    pub atime: Stamp,
+    pub btime: Stamp,
+    pub ctime: Stamp,
+    pub mtime: Stamp,
+    pub rdev: [u32; 2],
+    pub dev: [u32; 2],
+    pub mount: u64,
+    pub rest: [u64; 13],
 }
 
 const _: () = assert!(size_of::<Statx>() == 256);
 
-const STATX_TYPE: usize = 1;
-const STATX_MNT_ID: usize = 0x1000;
+const STATX_TYPE: u32 = 1;
+pub const STATX_BASIC: u32 = 0x7ff;
+/// Modification and change time, which are told together, since Linux 6.13 only where
+/// one of them is asked for (fs/stat.c, fill_mg_cmtime).
+pub const STATX_CHANGED: u32 = 0xc0;
+pub const STATX_BTIME: u32 = 0x800;
+pub const STATX_MNT_ID: u32 = 0x1000;
+pub const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+pub const ATTR_MOUNT_ROOT: u64 = 0x2000;
 
 impl Statx {
     pub fn is_dir(&self) -> bool {
@@ -151,21 +181,57 @@ impl Statx {
 
     /// The mount it was found on; `None` before Linux 5.8.
     pub fn mount(&self) -> Option<u64> {
-        (self.mask as usize & STATX_MNT_ID != 0).then_some(self.mount)
+        (self.mask & STATX_MNT_ID != 0).then_some(self.mount)
     }
 }
 
+/// Type and mount of what a path names, links not followed; of the descriptor itself for
+/// an empty one.
+///
 /// # Safety
 /// `path` is a C string.
 pub unsafe fn statx(at: c_int, path: *const u8) -> Result<Statx, isize> {
-    let flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH;
+    // SAFETY: the caller's promise.
+    unsafe { statx_with(at, path, AT_EMPTY_PATH, STATX_TYPE | STATX_MNT_ID) }
+}
+
+/// What a mask asks for, links not followed.
+///
+/// # Safety
+/// `path` is a C string.
+pub unsafe fn statx_with(at: c_int, path: *const u8, more: usize, mask: u32) -> Result<Statx, isize> {
+    let flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | more;
     let mut stat = MaybeUninit::<Statx>::uninit();
-    let arguments = [fd(at), path as usize, flags, STATX_TYPE | STATX_MNT_ID, stat.as_mut_ptr() as usize, 0];
+    let arguments = [fd(at), path as usize, flags, mask as usize, stat.as_mut_ptr() as usize, 0];
     // SAFETY: a structure of 256 bytes, all of it written by a call that succeeds.
     unsafe {
         let answer = call(number::STATX, arguments);
         if answer < 0 { Err(-answer) } else { Ok(stat.assume_init()) }
     }
+}
+
+/// Inode of a path's end.
+pub fn inode(path: &CStr) -> Option<u64> {
+    let mut stat = MaybeUninit::<Statx>::uninit();
+    let arguments = [fd(AT_FDCWD), path.as_ptr() as usize, 0, STATX_BASIC as usize, stat.as_mut_ptr() as usize, 0];
+    // SAFETY: as in `statx_with`.
+    unsafe { (call(number::STATX, arguments) == 0).then(|| stat.assume_init().ino) }
+}
+
+/// Maps a whole file for reading.
+pub fn map(file: &Fd) -> Result<&'static [u8], isize> {
+    // SAFETY: an empty C string: the descriptor itself.
+    let stat = unsafe { statx_with(file.0, c"".as_ptr().cast(), AT_EMPTY_PATH, STATX_BASIC) }?;
+    let length = stat.size as usize;
+    const PROT_READ: usize = 1;
+    const MAP_PRIVATE: usize = 2;
+    // SAFETY: a new mapping, at a place that the kernel chooses.
+    let answer = unsafe { call(number::MMAP, [0, length, PROT_READ, MAP_PRIVATE, fd(file.0), 0]) };
+    if answer < 0 && answer >= -4095 {
+        return Err(-answer);
+    }
+    // SAFETY: mapped, never unmapped, and not changed: its file is read-only in here.
+    Ok(unsafe { core::slice::from_raw_parts(answer as *const u8, length) })
 }
 
 /// Blocks all signals of this thread; returns what was blocked before.
