@@ -32,7 +32,6 @@ const UNSAFE: &[&str] = &[
     "os/lease.rs",
     "os/passed.rs",
     "os/userns.rs",
-    "psfs/lookup.rs",
     "psfs/preload/answer.rs",
     "psfs/preload/cold.rs",
     "psfs/preload/lib.rs",
@@ -40,6 +39,7 @@ const UNSAFE: &[&str] = &[
     "psfs/preload/state.rs",
     "psfs/preload/sys.rs",
     "psfs/preload/x86_64.rs",
+    "psfs/scan.rs",
     "psfs/table_tests.rs",
 ];
 

@@ -2,8 +2,9 @@
 //! too: it needs `core` alone, has no state, writes nowhere, calls nothing, and cannot
 //! panic. Whatever the bytes of a table are, the worst answer is `Unknown`.
 
-use super::layout::{COMPLETE, ENTRY, Entry, NAME, PATH, PROBES, SLOT, Table, UNKNOWN};
+use super::layout::{COMPLETE, ENTRY, Entry, NAME, PROBES, SLOT, Table, UNKNOWN};
 use super::layout::{first_slot, hash, root_seed, slot_of, u64_at};
+use super::scan::Plain;
 
 /// What is known of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +33,14 @@ pub struct Root<'a> {
     pub number: u32,
 }
 
-/// Looks for an absolute path. The first root that it is in answers for it.
+/// Looks for a path. The first root that it is in answers for it.
 #[inline(always)]
-pub fn find<'a>(roots: &[Root<'a>], path: &[u8]) -> Answer<'a> {
+pub fn find<'a>(roots: &[Root<'a>], path: Plain<'_>) -> Answer<'a> {
     find_in(roots, path).unwrap_or(Answer::Unknown)
 }
 
 #[inline(always)]
-fn find_in<'a>(roots: &[Root<'a>], path: &[u8]) -> Option<Answer<'a>> {
-    let slash = plain(path)?;
+fn find_in<'a>(roots: &[Root<'a>], Plain { path, slash }: Plain<'_>) -> Option<Answer<'a>> {
     for (number, root) in roots.iter().enumerate() {
         let Some((before, rest)) = path.split_at_checked(root.path.len()) else { continue };
         if !same(before, root.path) {
@@ -152,118 +152,4 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
         differ |= x ^ y;
     }
     differ == 0
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const SLASHES: u64 = ONES * b'/' as u64;
-
-/// The top bit of each byte that is zero.
-#[inline(always)]
-fn zeros(word: u64) -> u64 {
-    const LOW: u64 = ONES * 0x7f;
-    !(((word & LOW) + LOW) | word | LOW)
-}
-
-/// Where the last slash of an absolute path is that has no `.`, `..` or empty component;
-/// `None`: it is another kind of path. The two characters are neighbours: with its lowest
-/// bit set a dot is a slash.
-#[inline(always)]
-pub(super) fn plain(path: &[u8]) -> Option<usize> {
-    if *path.first()? != b'/' || *path.last()? == b'/' {
-        return None;
-    }
-    let Some(end) = path.last_chunk::<9>() else { return plain_by_bytes(path) };
-    let (mut last, mut at) = (0, 0);
-    while let Some(word) = path.get(at..at + 9).and_then(<[u8]>::first_chunk) {
-        let (slash, pairs) = look(at, word);
-        last = slash.unwrap_or(last);
-        if pairs != 0 && is_odd(path, at, pairs) {
-            return None;
-        }
-        at += 8;
-    }
-    let (slash, pairs) = look(path.len() - 9, end);
-    if pairs != 0 && is_odd(path, path.len() - 9, pairs) {
-        return None;
-    }
-    Some(slash.unwrap_or(last))
-}
-
-/// Whether one of these slashes, which are followed by another or by a dot, is followed by a
-/// component that is `.`, `..` or empty, and not by a name like `.config`.
-#[inline(always)]
-fn is_odd(path: &[u8], at: usize, mut slashes: u64) -> bool {
-    while slashes != 0 {
-        let after = at + (slashes.trailing_zeros() / 8) as usize + 1;
-        let is_end = |at: usize| path.get(at).is_none_or(|byte| *byte == b'/');
-        let is_dot = |at: usize| path.get(at) == Some(&b'.');
-        if is_end(after) || is_dot(after) && (is_end(after + 1) || is_dot(after + 1) && is_end(after + 2)) {
-            return true;
-        }
-        slashes &= slashes - 1;
-    }
-    false
-}
-
-/// Of eight bytes of a path, where the last slash is; and whether one is followed by
-/// another, or by a dot.
-#[inline(always)]
-fn look(at: usize, bytes: &[u8; 9]) -> (Option<usize>, u64) {
-    let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let slashes = zeros(word(bytes.first_chunk()) ^ SLASHES);
-    let pairs = slashes & zeros((word(bytes.last_chunk()) | ONES) ^ SLASHES);
-    let last = at + 7 - (slashes.leading_zeros() / 8) as usize % 8;
-    ((slashes != 0).then_some(last), pairs)
-}
-
-/// The same, byte for byte.
-#[inline(always)]
-fn plain_by_bytes(path: &[u8]) -> Option<usize> {
-    let (mut last, mut length, mut dots) = (0, 1, 0);
-    for (at, byte) in path.iter().enumerate() {
-        if *byte == b'/' {
-            if length == dots {
-                return None;
-            }
-            (last, length, dots) = (at, 0, 0);
-            continue;
-        }
-        length += 1;
-        // three dots are a name
-        dots += usize::from(*byte == b'.' && length <= 2);
-    }
-    (length != dots).then_some(last)
-}
-
-/// The bytes of a C string; `None`: longer than the kernel takes.
-///
-/// Reads words that are aligned, so it never reads from a page that the string is not in.
-///
-/// # Safety
-/// `path` is a C string, which is not changed while the result is in use.
-#[inline(always)]
-#[allow(unsafe_code)]
-pub unsafe fn c_bytes<'a>(path: *const u8) -> Option<&'a [u8]> {
-    let before = path.addr() % 8;
-    let mut at = path.wrapping_sub(before).cast::<u64>();
-    // bytes before the string count as not zero
-    let known = (1u64 << (8 * before)).wrapping_sub(1);
-    // SAFETY: in the page in which the string begins or goes on.
-    let mut found = zeros(u64::from_le(unsafe { at.read_volatile() }) | known);
-    let mut length = 8 - before;
-    while found == 0 {
-        if length >= PATH {
-            return None;
-        }
-        at = at.wrapping_add(1);
-        // SAFETY: as above: no word before this one had the end in it.
-        found = zeros(u64::from_le(unsafe { at.read_volatile() }));
-        length += 8;
-    }
-    let length = length + (found.trailing_zeros() / 8) as usize - 8;
-    if length >= PATH {
-        return None;
-    }
-    // SAFETY: the caller's promise; the NUL comes after these bytes.
-    Some(unsafe { core::slice::from_raw_parts(path, length) })
 }

@@ -27,6 +27,7 @@ pub mod library;
 mod list;
 pub mod lookup;
 pub mod page;
+pub mod scan;
 pub mod sight;
 mod stub;
 pub mod table;

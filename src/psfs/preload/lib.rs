@@ -39,6 +39,8 @@ mod mover;
 #[allow(dead_code)] // vrift's half
 mod page;
 mod place;
+#[path = "../scan.rs"]
+mod scan;
 mod state;
 mod sys;
 

@@ -13,7 +13,7 @@ use super::layout::{EXACT, Entry, Table, Time};
 use super::lookup::{self, Answer, Root};
 use super::page::{self, Page, Shown};
 use super::sys::{self, Fd, Stamp, Statx};
-use super::{arch, place};
+use super::{arch, place, scan};
 
 /// How many of the roots below are answered for. 0: everything is cold.
 pub static HOT: AtomicUsize = AtomicUsize::new(0);
@@ -61,7 +61,7 @@ pub unsafe fn find(path: *const u8) -> Answer<'static> {
     // SAFETY: as many roots were written; the path is a C string.
     unsafe {
         let roots = core::slice::from_raw_parts(KNOWN.roots.get().cast::<Root<'static>>(), count.min(page::ROOTS));
-        match lookup::c_bytes(path) {
+        match scan::plain(path) {
             Some(path) => lookup::find(roots, path),
             None => Answer::Unknown,
         }
