@@ -105,6 +105,13 @@ pub struct Run {
     /// LD_PRELOAD has it done nevertheless; with `off` they do not get it.
     #[arg(long, value_name = "HOW", default_value = "preload", hide_default_value = true)]
     pub rename: Rename,
+    /// Ask the kernel about every path, below `[tier1]` too.
+    ///
+    /// Dynamically linked programs get a small library by LD_PRELOAD that answers `stat`,
+    /// `access` and the absence of files below read-only directories from a table, without a
+    /// system call, where that is what the kernel would say.
+    #[arg(long)]
+    pub no_psfs: bool,
     /// Show the project's snapshots, read-only, below `.snapshots/` in the project.
     ///
     /// The newest hundred. A snapshot's first time takes as long as a first run's; what is

@@ -139,6 +139,7 @@ fn attempt(
             workspace: &place.workspace,
             sync: !wanted.no_sync,
             alone,
+            psfs: !wanted.no_psfs && wanted.rename == cli::Rename::Preload,
             snapshots: wanted.snapshots,
             meter,
         };
@@ -162,7 +163,7 @@ fn attempt(
         printer.save_title();
     }
     let mut desk = attend::desk(&session, every);
-    let ran = command(&session, job, &cwd, wanted.rename, events, desk.as_mut());
+    let ran = command(&session, job, &cwd, wanted, events, desk.as_mut());
     if titled {
         printer.restore_title();
     }
@@ -278,7 +279,7 @@ fn command(
     session: &Session,
     job: Job,
     cwd: &Path,
-    rename: cli::Rename,
+    wanted: &cli::Run,
     events: &Events<'_>,
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
@@ -287,8 +288,8 @@ fn command(
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());
-    if session.preload && rename == cli::Rename::Preload {
-        psfs::environment::add(&mut env, session.project.store.root());
+    if session.preload && wanted.rename == cli::Rename::Preload {
+        psfs::environment::add(&mut env, session.project.store.root(), wanted.no_psfs);
     }
     // who asks for the end gets it, and what was written is taken in nevertheless
     ns::hold_until_exit();

@@ -19,6 +19,8 @@ const MARK: &[u8] = b"vrift-store-at:\0";
 const PATH: usize = 1023;
 
 const FILE: &str = "x86_64.so";
+/// The directory of the same library for runs in which nothing is answered from tables.
+pub const RENAMES_ONLY: &str = "rename";
 /// What loaders expand `$PLATFORM` to in 64-bit programs, and musl's, which does not.
 const ALIASES: [&str; 3] = ["haswell.so", "xeon_phi.so", "$PLATFORM.so"];
 /// The same in 32-bit programs.
@@ -54,17 +56,22 @@ fn write(store: &Path, place: &Path) -> Result<()> {
     mkdir::private(&psfs)?;
     let aside = tempdir(&psfs)?;
     let fill = || -> Result<()> {
-        write_file(&aside.join(FILE), &filled(store)?)?;
-        for name in ALIASES {
-            let link = aside.join(name);
-            symlink(FILE, &link).context("make link", &link)?;
+        let inner = aside.join(RENAMES_ONLY);
+        fs::create_dir(&inner).context("make directory", &inner)?;
+        for (dir, renames_only) in [(&inner, true), (&aside, false)] {
+            write_file(&dir.join(FILE), &filled(store, renames_only)?)?;
+            for name in ALIASES {
+                let link = dir.join(name);
+                symlink(FILE, &link).context("make link", &link)?;
+            }
+            let (first, rest) = NARROW.split_first().unwrap_or((&"", &[]));
+            write_file(&dir.join(first), &stub::library())?;
+            for name in rest {
+                let link = dir.join(name);
+                symlink(first, &link).context("make link", &link)?;
+            }
         }
-        let (first, rest) = NARROW.split_first().unwrap_or((&"", &[]));
-        write_file(&aside.join(first), &stub::library())?;
-        for name in rest {
-            let link = aside.join(name);
-            symlink(first, &link).context("make link", &link)?;
-        }
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).context("chmod", &inner)?;
         fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).context("chmod", &aside)?;
         File::open(&aside).and_then(|dir| dir.sync_all()).context("sync", &aside)
     };
@@ -106,15 +113,20 @@ fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     write().context("write", path)
 }
 
-/// The library of a store: its path is in it.
-fn filled(store: &Path) -> Result<Vec<u8>> {
+/// The library of a store: its path is in it, and whether it is for renames only.
+fn filled(store: &Path, renames_only: bool) -> Result<Vec<u8>> {
     let mut library = LIBRARY.to_vec();
     let path = store.as_os_str().as_bytes();
     let mark = library.windows(MARK.len()).position(|window| window == MARK);
-    let place = mark.and_then(|at| library.get_mut(at + MARK.len()..)?.get_mut(..path.len()));
-    place
-        .ok_or_else(|| Error::failure("the preload library has no place for the store's path"))?
-        .copy_from_slice(path);
+    let place = mark.and_then(|at| library.get_mut(at + MARK.len()..)?.get_mut(..PATH + 2));
+    let place =
+        place.ok_or_else(|| Error::failure("the preload library has no place for the store's path"))?;
+    for (byte, of_path) in place.iter_mut().zip(path) {
+        *byte = *of_path;
+    }
+    if let Some(last) = place.last_mut() {
+        *last = renames_only.into();
+    }
     Ok(library)
 }
 

@@ -6,6 +6,7 @@
 //!   haswell.so xeon_phi.so    links to it: what older loaders call a newer x86-64
 //!   $PLATFORM.so              a link to it, by this very name: musl's loader expands nothing
 //!   i386.so … i686.so         an empty library for 32-bit programs
+//!   rename/                   the same for `--no-psfs`: nothing is answered from tables
 //! ```
 //! Inside a session that directory is shown in the store's cover as `preload/`, beside
 //! [`page::NAME`] and [`door::SOCKET`], and LD_PRELOAD ends with `STORE/preload/$PLATFORM.so`:

@@ -7,11 +7,16 @@ use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
 use super::layout::{self, Table, first_slot, hash, root_seed, slot_of};
-use super::layout::{CHECKED, COARSE, COMPLETE, Dir, Entry, HEADER, MAGIC, PROBES, Shape};
+use super::layout::{CHECKED, COARSE, COMPLETE, Entry, HEADER, MAGIC, PROBES, Shape};
 use super::list::{Found, Listed, list};
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result, quoted};
+use crate::os::dir::Dir;
+use crate::os::link::link_unnamed;
 
 /// What a table is made of.
 pub struct Wanted<'a> {
@@ -55,24 +60,32 @@ pub fn build(wanted: &Wanted<'_>) -> Result<Vec<u8>> {
     })
 }
 
-/// Makes the table at a path, unless it is there and was made of the same.
+/// Makes the table at a path, unless it is there and was made of the same. It gets its name
+/// once it is whole.
 pub fn publish(path: &Path, wanted: &Wanted<'_>) -> Result<()> {
     if is_made_of(path, wanted) {
         return Ok(());
     }
     let bytes = build(wanted)?;
-    let aside = path.with_extension(format!("new-{}", std::process::id()));
+    let dir = Dir::open(path.parent().unwrap_or(Path::new(".")))?;
+    let name = path.file_name().unwrap_or_default();
     let write = || -> std::io::Result<()> {
-        let mut file = File::create(&aside)?;
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::openat(&dir, c".", flags, Mode::from_raw_mode(0o444))?);
         file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&aside, path)
+        file.sync_data()?;
+        loop {
+            match link_unnamed(&file, &dir, name) {
+                Err(Errno::EXIST) if is_made_of(path, wanted) => return Ok(()),
+                Err(Errno::EXIST) => match rustix::fs::unlinkat(&dir, name, AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(errno.into()),
+                },
+                linked => return Ok(linked?),
+            }
+        }
     };
-    let written = write().context("write", path);
-    if written.is_err() {
-        let _ = std::fs::remove_file(&aside); // the failure that counts is the one before
-    }
-    written
+    write().context("write", path)
 }
 
 /// Whether a table was made of this, by its header.
@@ -106,7 +119,7 @@ struct Draft {
     shape: Shape,
     roots: Vec<u32>,
     entries: Vec<Entry>,
-    dirs: Vec<Dir>,
+    dirs: Vec<layout::Dir>,
     dir_slots: Vec<u64>,
     entry_slots: Vec<u64>,
     pool: Vec<u8>,
@@ -155,7 +168,7 @@ impl Draft {
         let bits = if listed.complete { COMPLETE } else { 0 };
         let length = u16::try_from(listed.path.len()).ok()?;
         let path = self.put(&listed.path)?;
-        self.dirs.push(Dir { path, length, bits, root: listed.root });
+        self.dirs.push(layout::Dir { path, length, bits, root: listed.root });
         for (name, entry) in listed.names {
             place(&mut self.entry_slots, hash(&name, seed), count_of(self.entries.len())?);
             let length = u8::try_from(name.len()).ok()?;
@@ -238,7 +251,7 @@ fn put_entry(bytes: &mut Vec<u8>, entry: &Entry) {
     bytes.extend([entry.length, entry.bits]);
 }
 
-fn put_dir(bytes: &mut Vec<u8>, dir: &Dir) {
+fn put_dir(bytes: &mut Vec<u8>, dir: &layout::Dir) {
     bytes.extend(dir.path.to_ne_bytes());
     bytes.extend(dir.length.to_ne_bytes());
     bytes.extend(dir.bits.to_ne_bytes());

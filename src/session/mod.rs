@@ -42,6 +42,7 @@ pub mod stack;
 pub mod staging;
 pub mod stats;
 pub mod sync;
+pub mod tables;
 pub mod take_in;
 pub mod tier1;
 pub mod trial;

@@ -18,6 +18,7 @@ use super::snapshots;
 use super::stack;
 use super::staging::{self, sessions};
 use super::sync::{self, Report};
+use super::tables::{self, Tables};
 use super::take_in::{self, Taken, Trust};
 use super::{mounts, plan, tier1};
 use crate::config::run::{Confine, Projected};
@@ -38,6 +39,8 @@ pub struct Options<'a> {
     pub sync: bool,
     /// Nobody else may join, and why.
     pub alone: Option<Alone>,
+    /// Programs may be answered from tables.
+    pub psfs: bool,
     /// Show the project's snapshots in it.
     pub snapshots: bool,
     pub meter: &'a Meter,
@@ -86,7 +89,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
     let mut said = false;
     loop {
         if let Some(lock) = Lock::attempt(&path, Hold::Exclusive)? {
-            return open_new(project, workspace.id, options, lock);
+            return open_new(project, workspace.id, options, lock, say);
         }
         if let Some(name) = read_name(&path)?
             && may_join(&project.staging().join(&name), options)?
@@ -184,7 +187,13 @@ fn same_mounts(project: &Project, session: &str, rules: &str, say: &dyn Fn(&str)
     Ok(())
 }
 
-fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock) -> Result<Session> {
+fn open_new(
+    project: Project,
+    workspace: i64,
+    options: &Options<'_>,
+    lock: Lock,
+    say: &dyn Fn(&str),
+) -> Result<Session> {
     let (project, resumed, orphans) = leftovers(project, workspace)?;
     let mut report = None;
     let first = project.manifest.known_workspace(options.workspace)?.head.is_none();
@@ -214,6 +223,13 @@ fn open_new(project: Project, workspace: i64, options: &Options<'_>, lock: Lock)
     let looks = (options.sync, scene.shape.unlock.as_slice());
     let (project, outside, kept) = tier1::ready(project, looks, &scene.mounted, options.meter)?;
     scene.outside = outside;
+    if options.psfs {
+        // without them all is as it is, only slower
+        scene.tables = tables::ready(&project, &ready, &scene).unwrap_or_else(|error| {
+            say(&format!("nothing is answered from memory: {error}"));
+            Tables::default()
+        });
+    }
     let mut shape = scene.shape.clone();
     if !shape.limit.is_none() {
         shape.cgroup = Some(cgroup::choose(&shape.limit, &name)?);

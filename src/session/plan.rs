@@ -13,9 +13,10 @@ use super::mountinfo::{self, Mounted};
 use super::mounts::{self, Mount};
 use super::project::{Place, Project};
 use super::snapshots::{self, Shown};
+use super::tables::Tables;
 use super::tier1::{NOTHING, Outside};
 use crate::error::{Error, Result};
-use crate::ns::plan::{Cover, Held, Plan, ReadOnly, Step, c_path};
+use crate::ns::plan::{Cover, Held, Page, Plan, ReadOnly, Step, c_path};
 use crate::overlay::mount::{Layers, OverlaySpec};
 use crate::psfs::{self, library, page};
 
@@ -32,6 +33,8 @@ pub struct Scene {
     /// What is declared not to change, in the project and outside.
     pub tier1: Vec<ReadOnly>,
     pub outside: Vec<Outside>,
+    /// What programs may be answered from.
+    pub tables: Tables,
     pub mounted: Vec<Mounted>,
 }
 
@@ -50,6 +53,7 @@ pub fn scene_of(project: &Project) -> Result<Scene> {
         stubs: true,
         tier1: Vec::new(),
         outside: Vec::new(),
+        tables: Tables::default(),
         mounted,
     })
 }
@@ -66,7 +70,7 @@ fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
 /// What init does, in order. `lowers`: topmost first, below the project's directory in
 /// the store.
 pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], scene: &Scene) -> Result<Plan> {
-    let Scene { shape, mounts, repositories, shown, stubs, tier1, outside, mounted } = scene;
+    let Scene { shape, mounts, repositories, shown, stubs, tier1, outside, tables, mounted } = scene;
     let surroundings = Surroundings { shape, place, mounts, mounted };
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
@@ -90,8 +94,13 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
     let store = place.store.root();
     let mut cover = match library::place(store) {
         Some(library) => {
-            files.push((page::NAME.into(), psfs::sight::blank(page::RENAME_DOOR, &[])));
-            Cover::new(store, files)?.bind(&library, psfs::environment::SHOWN)?.with_door()
+            let on = if tables.roots.is_empty() { 0 } else { page::STAT };
+            files.push((page::NAME.into(), psfs::sight::blank(page::RENAME_DOOR | on, &tables.roots)));
+            let mut cover = Cover::new(store, files)?.bind(&library, psfs::environment::SHOWN)?.with_door();
+            for (table, name) in tables.files.iter().zip(page::TABLES) {
+                cover = cover.bind(table, &name.to_string_lossy())?;
+            }
+            if tables.roots.is_empty() { cover } else { cover.with_page() }
         }
         None => Cover::new(store, files)?,
     };
@@ -142,6 +151,10 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
     steps.extend(surroundings.last()?);
     steps.push(Step::FreshProc);
     steps.extend(surroundings.after_proc());
+    if library::place(store).is_some() && !tables.roots.is_empty() {
+        let roots = tables.roots.iter().map(|root| root.path.clone()).collect();
+        steps.push(Step::Page(Page { cover: c_path(store)?, roots }));
+    }
     Ok(Plan::new(steps))
 }
 

@@ -32,8 +32,14 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
     let mut project = Project::find_or_register(Store::open_or_create(&store)?, &cwd, true)?;
     project.configure(&[])?;
     let meter = Meter::default();
-    let options =
-        Options { workspace: MAIN, sync: true, alone: Some(Alone::Discard), snapshots: false, meter: &meter };
+    let options = Options {
+        workspace: MAIN,
+        sync: true,
+        alone: Some(Alone::Discard),
+        psfs: false,
+        snapshots: false,
+        meter: &meter,
+    };
     let session = open(project, &options, &|_| {})?;
     let warnings = session.link.warnings().to_vec();
     let mut env = environment::of_run(MAIN, &git::settings(&session.project), &Wishes::default());

@@ -30,13 +30,13 @@ unsafe fn stat_from_table(path: *const c_char, out: *mut Stat, flags: c_int) -> 
     // SAFETY: the caller's promise.
     match unsafe { find(path.cast()) } {
         Answer::Absent => Some(-ENOENT),
-        Answer::There { entry, root, .. } => {
+        Answer::There { entry, root, is_root } => {
             let entry = Entry::decode(entry);
             if !is_told(&entry, flags) {
                 return None;
             }
             // SAFETY: the caller's promise.
-            unsafe { out.write(stat_of(&entry, &facts(root))) };
+            unsafe { out.write(stat_of(&entry, &facts(root), is_root)) };
             Some(0)
         }
         Answer::Unknown => None,
@@ -50,14 +50,14 @@ fn is_told(entry: &Entry, flags: c_int) -> bool {
 }
 
 #[inline(always)]
-fn stat_of(entry: &Entry, facts: &Facts) -> Stat {
+fn stat_of(entry: &Entry, facts: &Facts, is_root: bool) -> Stat {
     let (major, minor) = (u64::from(facts.dev.0), u64::from(facts.dev.1));
     let time = |time: Time| [time.seconds(), time.nanoseconds().into()];
     Stat {
         // as makedev(3)
         dev: (minor & 0xff) | (major & 0xfff) << 8 | (minor & !0xff) << 12 | (major & !0xfff) << 32,
         ino: entry.ino,
-        nlink: entry.nlink.into(),
+        nlink: if is_root { facts.nlink } else { entry.nlink }.into(),
         mode: entry.mode.into(),
         uid: facts.uid,
         gid: facts.gid,
@@ -115,7 +115,7 @@ unsafe fn write_statx(out: *mut Statx, entry: &Entry, facts: &Facts, is_root: bo
         (&raw mut (*out).mask).write(told);
         (&raw mut (*out).block_size).write(facts.block_size);
         (&raw mut (*out).attributes).write(if is_root { facts.attributes } else { 0 });
-        (&raw mut (*out).nlink).write(entry.nlink);
+        (&raw mut (*out).nlink).write(if is_root { facts.nlink } else { entry.nlink });
         (&raw mut (*out).uid).write(facts.uid);
         (&raw mut (*out).gid).write(facts.gid);
         (&raw mut (*out).mode).write(entry.mode);

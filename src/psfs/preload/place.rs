@@ -9,13 +9,21 @@ const PATH: usize = 1024;
 struct Place {
     mark: [u8; 16],
     path: [u8; PATH],
+    /// Nothing is answered from tables.
+    renames_only: u8,
 }
 
 #[used]
-static PLACE: Place = Place { mark: *b"vrift-store-at:\0", path: [0; PATH] };
+static PLACE: Place = Place { mark: *b"vrift-store-at:\0", path: [0; PATH], renames_only: 0 };
 
 /// The path of the store; empty where none was written.
 pub fn store() -> *const u8 {
     // what the compiler knows of the bytes is not what will be there
     core::hint::black_box(&raw const PLACE.path).cast()
+}
+
+/// Whether this copy is for runs in which nothing is answered from tables.
+pub fn renames_only() -> bool {
+    // SAFETY: a byte of the mark's.
+    unsafe { (&raw const PLACE.renames_only).read_volatile() != 0 }
 }

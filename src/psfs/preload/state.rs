@@ -29,6 +29,8 @@ pub struct Facts {
     /// Which attributes there are, and which of them the root itself has; nothing below has any.
     pub attributes_mask: u64,
     pub attributes: u64,
+    /// The root's own number of links: 1 where it is merged of several lower trees.
+    pub nlink: u32,
     /// What statx says it has told when it is asked for nothing; 0: statx is cold.
     pub told: u32,
 }
@@ -86,7 +88,7 @@ static LOAD: extern "C" fn() = load;
 
 /// Called by the loader, once, before the program begins.
 extern "C" fn load() {
-    if arch::is_simulated() {
+    if place::renames_only() || arch::is_simulated() {
         return;
     }
     let _ = find_roots(); // without them all stays cold
@@ -157,6 +159,7 @@ fn facts_of(shown: &Shown<'_>, table: &Table<'_>, namespace: u64) -> Option<Fact
         mount: least.mount,
         attributes_mask: stat_of.attributes_mask,
         attributes: stat_of.attributes,
+        nlink: stat_of.nlink,
         told: if usual { least.mask } else { 0 },
     })
 }
@@ -169,7 +172,7 @@ fn says(entry: &Entry, stat: &Statx) -> bool {
     entry.bits == EXACT
         && entry.ino == stat.ino
         && entry.mode == stat.mode
-        && entry.nlink == stat.nlink
+        && (entry.nlink == stat.nlink || stat.nlink == 1)
         && entry.size == stat.size
         && entry.blocks == stat.blocks
         && same(entry.mtime, stat.mtime)

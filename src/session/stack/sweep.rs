@@ -20,6 +20,7 @@ use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::overlay::projection::HARDLINK;
 use crate::session::project::Project;
+use crate::session::tables;
 
 /// Removes what nobody needs. The caller may write all of the caller's files.
 pub fn sweep(project: &Project) -> Result<()> {
@@ -51,6 +52,7 @@ pub fn sweep(project: &Project) -> Result<()> {
             let _ = settle(project, &project.base_path(base.id), (None, &root), Keep::Nothing);
         }
         remove::remove_tree(&project.base_path(base.id))?;
+        tables::drop_others(&project.dir.join(tables::DIR), base.id, None)?;
         remove::remove_tree(&project.base_links(base.id))?;
         failpoint::at("sweep.base").context("remove", &path)?;
         manifest.remove_base(base.id)?;

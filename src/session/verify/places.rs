@@ -10,11 +10,13 @@ use super::lowers::Looked;
 use crate::cas::finding::{Finding, Subject, What};
 use crate::error::{Context, Result, plain};
 use crate::manifest::db;
+use crate::psfs::table;
 use crate::session::apply::journal;
 use crate::session::open::is_session_name;
 use crate::session::project::Project;
 use crate::session::record::Record;
 use crate::session::recover::orphans;
+use crate::session::tables;
 use crate::session::tier1::NOTHING;
 
 /// Directories of a project.
@@ -44,6 +46,7 @@ pub fn look(project: &Project, looked: &mut Looked) -> Result<()> {
     }
     let ids: HashSet<i64> = known_bases.iter().map(|base| base.id).collect();
     see.numbered(&project.dir.join("base"), bases, &ids)?;
+    tables_of(project, &ids, &mut see)?;
     let ids: HashSet<i64> = known_layers.iter().map(|layer| layer.id).collect();
     see.numbered(&project.dir.join("layers"), layers, &ids)?;
     sessions(project, staging, &mut see)?;
@@ -55,6 +58,21 @@ pub fn look(project: &Project, looked: &mut Looked) -> Result<()> {
         ));
     }
     looked.found.append(&mut see.found);
+    Ok(())
+}
+
+/// Tables are made anew where they are missed.
+fn tables_of(project: &Project, bases: &HashSet<i64>, see: &mut See<'_>) -> Result<()> {
+    let dir = project.dir.join(tables::DIR);
+    for name in names(&dir)? {
+        let path = dir.join(&name);
+        let base = name.to_str().and_then(tables::base_of);
+        if base.is_none_or(|base| !bases.contains(&base)) {
+            see.stray(&path, "it is no table of a lower tree that there is");
+        } else if let Err(error) = table::check(&path) {
+            see.stray(&path, &error.to_string());
+        }
+    }
     Ok(())
 }
 
