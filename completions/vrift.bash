@@ -608,7 +608,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -706,7 +706,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1614,7 +1614,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__try)
-            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --snapshots --status-fd --or-bare --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
