@@ -39,6 +39,31 @@ fn a_store_in_use_is_sound() {
 }
 
 #[test]
+fn lower_trees_of_real_files_are_sound_and_their_damage_is_found() {
+    needs_sessions!();
+    for projection in ["hardlink", "copy"] {
+        let world = World::new();
+        for name in ["a", "b", "d/c"] {
+            world.write(name, format!("of {name}\n"));
+        }
+        world.write("same as a", "of a\n");
+        let run = |script: &str| world.run(["exec", "--projection", projection, "sh", "-c", script]);
+        run("echo x > x; ln x y; chmod 400 b; mkfifo p").ok();
+        run("echo more >> a; rm d/c").ok();
+        clean(&world);
+        let file = base(&world).join("x");
+        overwrite(&file, "X\n");
+        touch(&file, 7);
+        let (found, _) = verify(&world, &["--deep"]);
+        let places: Vec<_> = found.iter().filter(|(what, ..)| what == "lower-differs").collect();
+        assert!(places.iter().any(|(_, place, _)| place.ends_with("/x")), "{projection}: {found:#?}");
+        let (found, report) = verify(&world, &["--deep", "--repair"]);
+        assert!(found.is_empty(), "{projection}: {report:#}");
+        assert_eq!(run("cat a b x y").ok(), "of a\nmore\nof b\nx\nx\n", "{projection}");
+    }
+}
+
+#[test]
 fn damaged_objects_are_found_and_come_back_from_the_host() {
     needs_sessions!();
     let world = full();
@@ -48,7 +73,7 @@ fn damaged_objects_are_found_and_come_back_from_the_host() {
     damaged(&world, &[], || overwrite(&host, "shorter\n"), &[("object-size", &end)]);
     let other = || overwrite(&host, "as on the HOST\n");
     damaged(&world, &["--deep"], other, &[("object-digest", &end)]);
-    damaged(&world, &[], || chmod(&host, 0o640), &[("object-mode", &end)]);
+    damaged(&world, &[], || chmod(&host, 0o4444), &[("object-mode", &end)]);
     damaged(&world, &[], || chmod(&host, 0o0), &[("object-mode", &end)]);
     let stray = world.store.join("objects/stray");
     damaged(&world, &[], || std::fs::write(&stray, "?").unwrap(), &[("stray", "objects/stray")]);

@@ -38,6 +38,19 @@ pub fn initial() -> String {
     serde_json::to_string_pretty(&format).unwrap_or_default() + "\n"
 }
 
+/// Of a store that is going: nobody opens it any more.
+const DESTROYED: &str = "destroyed";
+
+/// Whether a text is a store's, of whatever version.
+pub fn is_one(text: &[u8]) -> bool {
+    serde_json::from_slice::<Format>(text).is_ok_and(|format| !format.incompatible.is_empty())
+}
+
+/// The text of a store that is to go.
+pub fn destroyed() -> String {
+    initial().replace(KNOWN[0], DESTROYED)
+}
+
 /// What a store's file permits this build.
 #[derive(Debug)]
 pub enum Permits {
@@ -65,6 +78,10 @@ pub fn check(text: &[u8], path: &Path) -> Result<Permits> {
         return Err(newer(&format!("version {}, this vrift knows {VERSION}", format.version), ""));
     }
     let foreign = |list: &[String]| list.iter().find(|feature| !KNOWN.contains(&feature.as_str())).cloned();
+    if format.incompatible.iter().any(|feature| feature == DESTROYED) {
+        return Err(Error::failure(format!("the store {shown} is being destroyed"))
+            .with_hint("vrift store destroy goes on with it"));
+    }
     if let Some(feature) = foreign(&format.incompatible) {
         return Err(newer(&format!("feature `{feature}`"), ""));
     }

@@ -157,3 +157,23 @@ pub struct Verify {
     #[command(flatten)]
     pub json: Json,
 }
+
+/// Destroy the store.
+#[derive(Debug, Args)]
+pub struct Store {
+    #[command(subcommand)]
+    pub action: StoreAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreAction {
+    /// Remove the store with all that is in it: workspaces, snapshots, contents.
+    ///
+    /// What was written in runs and not applied is gone then; the projects' own directories are not
+    /// touched. Refused while a run lives. It asks first.
+    Destroy {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+}

@@ -103,6 +103,7 @@ pub enum Verb {
     Gc(Gc),
     Verify(Verify),
     Project(Project),
+    Store(Store),
     Config(Config),
     Allow(Allow),
     Doctor(Doctor),

@@ -68,7 +68,8 @@ pub struct Stop {
 
 /// Keep or drop what a run wrote that ended without taking it in.
 ///
-/// Without --keep or --drop the sessions left behind are listed.
+/// Without --keep, --drop or --diff it is asked on a terminal; elsewhere the sessions left behind
+/// are listed. They are dropped thirty days after they were noticed first.
 #[derive(Debug, Args)]
 pub struct Recover {
     /// The session; all of them when none is named.
@@ -79,4 +80,9 @@ pub struct Recover {
     /// Throw what was written away.
     #[arg(long)]
     pub drop: bool,
+    /// Show what keeping it would change, as a patch.
+    #[arg(long, conflicts_with_all = ["keep", "drop", "json"])]
+    pub diff: bool,
+    #[command(flatten)]
+    pub json: Json,
 }

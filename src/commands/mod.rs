@@ -38,6 +38,7 @@ pub mod snapshot;
 pub mod stats;
 pub mod status;
 pub mod stop;
+pub mod store;
 pub mod sync;
 pub mod try_out;
 pub mod verify;
@@ -110,6 +111,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Stats(args)) => stats::run(&cli.global, &args, printer),
         Some(Verb::Gc(args)) => gc::run(&cli.global, &args, printer),
         Some(Verb::Verify(args)) => verify::run(&cli.global, &args, printer),
+        Some(Verb::Store(args)) => store::run(&cli.global, &args, printer),
         Some(Verb::Project(args)) => project::run(&cli.global, args, printer),
         Some(Verb::Config(args)) => config::run(&cli.global, args, printer),
         Some(Verb::Allow(args)) => allow::run(&cli.global, args, printer),

@@ -24,6 +24,7 @@ use crate::session::leave::{Departure, Leaving, leave, record_run};
 use crate::session::open::{Options, Session, View, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::record::{Alone, now_ms};
+use crate::session::recover::Orphan;
 use crate::session::take_in::Taken;
 use crate::session::{environment, gc, git, plan, stack, sync, tier1, workspaces};
 
@@ -124,7 +125,10 @@ fn attempt(
         return Ok(Attempt::Ended(Ended { project, workspace, status: 0 }));
     }
     let every = attend::interval(&project.config)?;
-    let (project, place) = place::find(project, wanted, trial, events, printer)?;
+    let (mut project, place) = place::find(project, wanted, trial, events, printer)?;
+    if printer.can_ask() && wanted.status_fd.is_none() {
+        project = super::recover::ask(project, &place.workspace, printer)?;
+    }
     let always = wanted.discard || (place.is_throw_away && !trial);
     let wishes = &project.config.wishes;
     let is_shaped =
@@ -326,10 +330,15 @@ fn announce(session: &Session, events: &Events<'_>) {
     for warning in session.link.warnings() {
         events.warn(&warning.to_string());
     }
-    for orphan in &session.orphans {
-        events.warn(&format!(
-            "session {orphan} ended without taking in what it wrote: vrift recover {orphan} --keep or --drop"
-        ));
+    for Orphan { session, days } in &session.orphans {
+        events.warn(&match days {
+            Some(days) => format!(
+                "session {session} ended without taking in what it wrote: vrift recover {session} --keep or --drop \
+                 (dropped in {})",
+                counted(*days, "day")
+            ),
+            None => format!("session {session} was dropped: nobody recovered for 30 days what it had written"),
+        });
     }
     for taken in &session.resumed {
         events.say(&format!("taken in what an interrupted run had left: {}", summary(taken)));

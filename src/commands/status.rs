@@ -20,8 +20,7 @@ use crate::session::checkpoint::live_root;
 use crate::session::live::{LiveRun, live_runs};
 use crate::session::mounts;
 use crate::session::project::Project;
-use crate::session::record::Record;
-use crate::session::staging::sessions;
+use crate::session::recover::orphans;
 use crate::session::sync::look::host_edits;
 use crate::session::sync::shown;
 
@@ -228,16 +227,7 @@ fn lines(changes: &[Change]) -> Vec<Line> {
 
 /// The live session of a workspace, and those that ended without taking in.
 fn sessions_of(project: &Project, workspace: i64) -> Result<(Option<String>, Vec<String>)> {
-    let live = crate::session::open::live(project, workspace)?;
-    let pending = project.manifest.pending(workspace)?;
-    let mut orphans = Vec::new();
-    for session in sessions(project)? {
-        let mine = Record::read(&project.staging().join(&session))
-            .is_ok_and(|record| record.is_some_and(|record| record.workspace == workspace));
-        let known = live.as_ref() == Some(&session) || pending.iter().any(|row| row.staging == session);
-        if mine && !known {
-            orphans.push(session);
-        }
-    }
-    Ok((live, orphans))
+    let mine = orphans(project)?.into_iter().filter(|orphan| orphan.workspace == workspace);
+    let names = mine.map(|orphan| orphan.session).collect();
+    Ok((crate::session::open::live(project, workspace)?, names))
 }

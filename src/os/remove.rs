@@ -1,7 +1,8 @@
 //! Removing a whole tree of our own, whatever is in it.
 //!
 //! Modes do not stop the owner (`work/work` of an overlay is mode 000): a directory
-//! without rwx for him is given them first. Symbolic links are removed, never
+//! without rwx for him is given them first, and flags that keep a name are cleared where
+//! that is permitted. Symbolic links are removed, never
 //! followed. A tree may be deeper than PATH_MAX and the limit of descriptors (rule 5).
 //! What is gone already is fine, so a removal that was killed can be repeated.
 
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 use crate::error::{Context, Error, Result};
 use crate::os::cursor::Cursor;
 use crate::os::dir::{Dir, Name};
+use crate::os::immutable;
 
 /// Removes a file or a directory with all that is in it; not there is fine.
 pub fn remove_tree(path: &Path) -> Result<()> {
@@ -44,14 +46,22 @@ pub fn remove_at(dir: &Dir, name: &CStr) -> Result<()> {
 }
 
 fn remove(parent: impl AsFd, name: &CStr, path: PathBuf) -> Result<()> {
-    match unlinkat(&parent, name, AtFlags::empty()) {
+    match unlink(&parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => {}
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno).context("remove", path),
     }
     let Some(top) = open(&parent, name, path.clone())? else { return Ok(()) };
     empty(top)?;
-    done(unlinkat(&parent, name, AtFlags::REMOVEDIR)).context("remove", path)
+    done(unlink(&parent, name, AtFlags::REMOVEDIR)).context("remove", path)
+}
+
+/// Once more without the flags that keep the name, or all names of its directory.
+fn unlink(parent: impl AsFd, name: &CStr, flags: AtFlags) -> Result<(), Errno> {
+    match unlinkat(&parent, name, flags) {
+        Err(Errno::PERM) if immutable::clear(&parent, name) => unlinkat(&parent, name, flags),
+        other => other,
+    }
 }
 
 fn empty(top: Dir) -> Result<()> {
@@ -68,7 +78,7 @@ fn empty(top: Dir) -> Result<()> {
             None => {
                 names.pop();
                 if let Some(name) = cursor.up()? {
-                    let gone = unlinkat(cursor.here(), &*name, AtFlags::REMOVEDIR);
+                    let gone = unlink(cursor.here(), &name, AtFlags::REMOVEDIR);
                     done(gone).context("remove", cursor.here().join(&name))?;
                 }
             }
@@ -80,7 +90,7 @@ fn empty(top: Dir) -> Result<()> {
 /// Removes what is no directory; opens what is one.
 fn remove_name(dir: &Dir, Name { name, kind, .. }: &Name) -> Result<Option<Dir>> {
     if *kind != FileType::Directory {
-        match unlinkat(dir, name.as_c_str(), AtFlags::empty()) {
+        match unlink(dir, name, AtFlags::empty()) {
             Err(Errno::ISDIR) => {}
             other => return done(other).context("remove", dir.join(name)).map(|()| None),
         }

@@ -145,6 +145,20 @@ fn advance(
     Ok(Moved { workspace: now.id, root, conflicts, changed: root != head, number })
 }
 
+/// A session's last checkpoint, and the root of what its upper holds now. Run as the owner
+/// of all; nobody else reads the upper.
+pub(super) fn states(
+    project: &Project,
+    staging: &Path,
+    session: &str,
+) -> Result<Option<([u8; 32], [u8; 32])>> {
+    let Some(seen) = look(project, staging, session)? else { return Ok(None) };
+    let (start, before) = (seen.record.start_root()?, last(project, &seen.record)?);
+    let after = project.manifest.transaction(|manifest| apply(manifest, &start, edits(seen.upper)))?;
+    seen.known.write(staging)?;
+    Ok(Some((*before.as_bytes(), *after.as_bytes())))
+}
+
 /// Takes in what the live session of a workspace has written so far. `None`: no session
 /// lives.
 pub fn checkpoint(project: Project, workspace: i64) -> Result<(Project, Option<Taken>)> {

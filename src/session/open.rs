@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::confine::{Shape, caches, cgroup};
 use super::project::{Place, Project};
 use super::record::{self, Alone, Record};
+use super::recover::Orphan;
 use super::snapshots;
 use super::stack;
 use super::staging::{self, sessions};
@@ -58,8 +59,8 @@ pub struct Session {
     pub synced: Option<Report>,
     /// What a session that ended without taking in had left, taken in now.
     pub resumed: Vec<Taken>,
-    /// Sessions that ended without anybody noticing: their staging is kept.
-    pub orphans: Vec<String>,
+    /// Sessions that ended without anybody noticing.
+    pub orphans: Vec<Orphan>,
     pub joined: bool,
     pub view: View,
     /// Its commands may have the preload library.
@@ -299,9 +300,10 @@ fn open_new(
 }
 
 /// Deals with what earlier sessions of this workspace left: a take-in that committed is
-/// finished, one that was cut short is taken in now, an orphan is left alone and named.
+/// finished, one that was cut short is taken in now, an orphan is left alone and named until
+/// it has lain there for too long.
 /// The workspace's session lock is held, so none of them lives.
-pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Vec<Taken>, Vec<String>)> {
+pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Vec<Taken>, Vec<Orphan>)> {
     let mut orphans = Vec::new();
     let mut closed = Vec::new();
     let pending = project.manifest.pending(workspace)?;
@@ -319,7 +321,7 @@ pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Ve
             Ok(Some(_)) if record::is_discarded(&dir) => take_in::discard(&dir)?,
             Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
             _ if take_in::put_away_untouched(&project, workspace, &session)? => {}
-            Ok(Some(_)) => orphans.push(session),
+            Ok(Some(_)) => orphans.push(Orphan::noted(&dir, session)?),
             Ok(None) | Err(_) => {}
         }
     }

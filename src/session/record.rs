@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ use crate::error::{Context, Error, Result};
 pub const NAME: &str = "session.json";
 /// There when the session has ended and nobody can write to its upper any more (rule 2).
 const CLOSED: &str = "closed";
+
+/// There since it was seen first that it ended without taking in; its mtime is that moment.
+const ORPHANED: &str = "orphaned";
 
 /// There when not everybody may join it; it says why.
 pub(super) const ALONE: &str = "alone";
@@ -151,6 +155,19 @@ pub fn mark_discarded(dir: &Path) -> Result<()> {
 
 pub fn is_discarded(dir: &Path) -> bool {
     dir.join(DISCARDED).exists()
+}
+
+/// Notes that this session ended without taking in, unless that is noted already.
+pub fn mark_orphaned(dir: &Path) -> Result<()> {
+    let path = dir.join(ORPHANED);
+    let made = std::fs::OpenOptions::new().append(true).create(true).open(&path);
+    made.map(drop).context("write", &path)
+}
+
+/// How long ago that was noted; `None`: it was not yet.
+pub fn orphaned(dir: &Path) -> Option<Duration> {
+    let noted = dir.join(ORPHANED).metadata().ok()?.modified().ok()?;
+    Some(noted.elapsed().unwrap_or_default())
 }
 
 /// The running kernel's boot id (random(4)); empty where /proc does not tell.

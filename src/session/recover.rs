@@ -1,9 +1,18 @@
 //! What a session left that ended without taking in: its launcher and init were killed.
+//!
+//! The head is the session's last checkpoint. What came after lies in its staging until
+//! somebody keeps or drops it, or for thirty days from when it was noticed first.
 
+use std::path::Path;
+use std::time::Duration;
+
+use super::checkpoint;
+use super::open::live;
 use super::project::Project;
 use super::record::{self, Record};
 use super::staging::sessions;
-use super::take_in::{Taken, Trust, take_in};
+use super::take_in::{self, Taken, Trust, take_in};
+use crate::cas::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
@@ -16,28 +25,85 @@ pub enum Fate {
     Drop,
 }
 
+/// How long it is kept.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// One that the next command found.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    pub session: String,
+    /// Full days for which it is still kept; `None`: it was dropped just now.
+    pub days: Option<u64>,
+}
+
+impl Orphan {
+    /// Notes that a session is one, and drops one that has been noted for too long. The
+    /// workspace's session lock is held.
+    pub(super) fn noted(staging: &Path, session: String) -> Result<Self> {
+        record::mark_orphaned(staging)?;
+        if is_expired(staging) {
+            take_in::discard(staging)?;
+            return Ok(Self { session, days: None });
+        }
+        Ok(Self { days: Some(days_left(staging)), session })
+    }
+}
+
+/// Whether an orphan has lain there for so long that it is dropped.
+pub fn is_expired(staging: &Path) -> bool {
+    record::orphaned(staging).is_some_and(|age| age > KEPT)
+}
+
+/// Full days for which an orphan is still kept.
+pub fn days_left(staging: &Path) -> u64 {
+    let age = record::orphaned(staging).unwrap_or_default();
+    KEPT.saturating_sub(age).as_secs() / (24 * 3600)
+}
+
 /// Staging of sessions of any workspace that do not live and were not taken in.
 pub fn orphans(project: &Project) -> Result<Vec<Record>> {
     let mut found = Vec::new();
     for session in sessions(project)? {
-        let Some(record) = Record::read(&project.staging().join(&session))? else { continue };
-        let lock = Lock::attempt(&project.session_lock(record.workspace), Hold::Exclusive)?;
+        let staging = project.staging().join(&session);
+        let Some(record) = Record::read(&staging)? else { continue };
+        if record::is_discarded(&staging) || !is_ended(project, &record)? {
+            continue;
+        }
         let pending = project.manifest.pending(record.workspace)?;
-        if lock.is_some() && !pending.iter().any(|row| row.staging == session) {
+        if !pending.iter().any(|row| row.staging == session) {
             found.push(record);
         }
     }
     Ok(found)
 }
 
+/// While another session of its workspace lives, or begins, only one that was noted before
+/// is told from that.
+fn is_ended(project: &Project, record: &Record) -> Result<bool> {
+    if Lock::attempt(&project.session_lock(record.workspace), Hold::Exclusive)?.is_some() {
+        return Ok(true);
+    }
+    let noted = record::orphaned(&project.staging().join(&record.session)).is_some();
+    Ok(noted && live(project, record.workspace)?.as_ref() != Some(&record.session))
+}
+
+/// Whether the next command takes it in by itself: its end was watched, and only its
+/// taking in was cut short.
+pub fn is_resumed(project: &Project, orphan: &Record) -> bool {
+    record::is_closed(&project.staging().join(&orphan.session))
+}
+
+fn alone(project: &Project, orphan: &Record) -> Result<Lock> {
+    Lock::attempt(&project.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(|| {
+        Error::new(Kind::Busy, format!("workspace `{}` has a live run", orphan.workspace_name))
+            .with_hint("wait for it to end")
+    })
+}
+
 /// Takes an orphan in, or removes it. Nobody watched its end, so somebody may still
 /// have a file of it open: it is copied, unless the machine was started anew (rule 2).
 pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project, Taken)> {
-    let busy = || {
-        Error::new(Kind::Busy, format!("workspace `{}` has a live run", orphan.workspace_name))
-            .with_hint("wait for it to end")
-    };
-    let _lock = Lock::attempt(&project.session_lock(orphan.workspace), Hold::Exclusive)?.ok_or_else(busy)?;
+    let _lock = alone(&project, orphan)?;
     record::end_remains(orphan)?;
     let staging = project.staging().join(&orphan.session);
     match fate {
@@ -49,4 +115,21 @@ pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project
         Fate::Drop => as_root_of_own_files("remove staging", || remove::remove_tree(&staging))
             .map(|()| (project, Taken::default())),
     }
+}
+
+/// The state that the head has of an orphan (its last checkpoint, or its beginning) and the
+/// one that it would make.
+pub fn states(project: Project, orphan: &Record) -> Result<(Project, Digest, Digest)> {
+    let _lock = alone(&project, orphan)?;
+    record::end_remains(orphan)?;
+    let staging = project.staging().join(&orphan.session);
+    let _alone = checkpoint::hold(&staging)?;
+    let place = project.close();
+    let states = as_root_of_own_files("read what the session wrote", || {
+        checkpoint::states(&place.again()?.open()?, &staging, &orphan.session)
+    })?;
+    let project = place.open()?;
+    let (before, after) = states
+        .ok_or_else(|| Error::failure(format!("session `{}` was put away meanwhile", orphan.session)))?;
+    Ok((project, Digest::from_bytes(before), Digest::from_bytes(after)))
 }

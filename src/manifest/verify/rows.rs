@@ -32,6 +32,7 @@ const ROOTS: &[&str] = &[
     "SELECT 'the start of ' || staging, from_root FROM pending",
     "SELECT 'the end of ' || staging, to_root FROM pending",
     "SELECT '@' || id, root FROM head ORDER BY id DESC",
+    "SELECT key, value FROM meta WHERE key LIKE 'tier1:%'",
     "SELECT key, value FROM meta WHERE key GLOB 'checkpoint/*' AND length(value) = 32",
     "SELECT key, value FROM meta WHERE key GLOB 'apply/*' AND length(value) = 32",
 ];

@@ -15,6 +15,7 @@ use crate::os::userns::as_root_of_own_files;
 use crate::session::open::leftovers;
 use crate::session::project::{Place, identity, registry};
 use crate::session::record::{self, Record, is_of};
+use crate::session::recover::is_expired;
 use crate::session::staging::sessions;
 use crate::session::workspaces::forget_stale;
 use crate::session::{stack, take_in};
@@ -74,7 +75,11 @@ fn due(manifest: &Manifest, place: &Place) -> Result<Vec<i64>> {
             let staging = place.staging().join(session);
             let is_pending = manifest.pending(workspace.id)?.iter().any(|row| row.staging == *session);
             let is_done = || record::is_closed(&staging) || record::is_discarded(&staging);
-            if is_pending || is_done() || !take_in::has_written(&staging).unwrap_or(true) {
+            if is_pending
+                || is_done()
+                || is_expired(&staging)
+                || !take_in::has_written(&staging).unwrap_or(true)
+            {
                 due.push(workspace.id);
                 break;
             }

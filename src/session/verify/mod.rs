@@ -22,7 +22,7 @@ use std::path::Path;
 
 use self::lowers::Looked;
 pub use self::repair::Repaired;
-use super::project::Project;
+use super::project::{Project, identity, was_used};
 use crate::cas::finding::{Finding, Subject, What};
 use crate::cas::verify::{How, Wanted};
 use crate::cas::{Digest, Store, quarantine};
@@ -134,6 +134,10 @@ fn project(
         return Err(Error::corrupt("the manifest is gone or empty, and the project was used before"));
     }
     let manifest = Manifest::open_in(store, dir)?;
+    // emptied, and made anew by whoever opened it then
+    if identity::path_of(&manifest)?.is_none() && was_used(dir)? {
+        return Err(Error::corrupt("the manifest knows nothing, and the project was used before"));
+    }
     report.linked |= manifest.has_linked()?;
     report.found.extend(manifest.verify_file()?);
     let forest = Forest::read(&manifest)?;
