@@ -191,8 +191,8 @@ fn an_apply_of_metadata_alone_is_synced() {
     let calls = std::fs::read_to_string(log).unwrap();
     let lines: Vec<&str> = calls.lines().collect();
     let at = |name: &str| {
-        let synced = |line: &&str| line.contains("fsync(") && line.contains(&format!("/project/{name}>"));
-        lines.iter().position(|line| synced(line))
+        let shown = format!("/project/{name}>");
+        lines.iter().position(|line| line.contains("fsync(") && line.contains(&shown))
     };
     let changed = lines.iter().rposition(|line| line.contains("fchmodat")).expect("a mode was set");
     for name in ["a", "d/b"] {

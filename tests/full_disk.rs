@@ -62,7 +62,7 @@ impl Disk {
     }
 
     fn fill(&self, room: Room) {
-        let free = rustix::fs::statvfs(&self.seen()).unwrap();
+        let free = rustix::fs::statvfs(self.seen()).unwrap();
         match room {
             Room::Bytes(leave) => {
                 let fill = std::fs::File::create(self.seen().join("fill")).unwrap();

@@ -10,7 +10,6 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use repository::*;
-use support::*;
 
 #[test]
 fn an_untouched_repository_follows_commits_checkouts_and_gc_of_the_host() {

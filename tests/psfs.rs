@@ -327,10 +327,8 @@ fn a_broken_body_harms_nobody() {
 fn before_and_beside_other_libraries_it_does_no_harm() {
     let stage = Stage::new();
     let there = aged(&stage);
-    let Some(early) = (|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/psfs/early.c");
-        compile(stage.dir.path(), "cc", "early.so", &source, &["-shared", "-fPIC"])
-    })() else {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/psfs/early.c");
+    let Some(early) = compile(stage.dir.path(), "cc", "early.so", &source, &["-shared", "-fPIC"]) else {
         return;
     };
     let mut allocators: Vec<PathBuf> = ["libjemalloc.so.2", "libmimalloc.so.2", "libmimalloc.so.2.0"]

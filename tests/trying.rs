@@ -81,7 +81,7 @@ fn what_is_answered_is_done() {
 fn where_nothing_was_changed_nothing_is_asked() {
     needs_sessions!();
     let world = begun();
-    let mut terminal = Terminal::start(world.vrift().args(["try", "true"]));
+    let terminal = Terminal::start(world.vrift().args(["try", "true"]));
     terminal.expect("nothing was changed");
     assert_eq!(terminal.wait().code(), Some(0));
     assert_eq!(workspaces(&world), ["main"]);

@@ -191,7 +191,7 @@ impl Walk<'_> {
         let mut opaque = marks.opaque == Some(b'y');
         let xattr_whiteouts = marks.opaque == Some(b'x');
         if let Some(since) = self.since {
-            opaque &= since.is_new(&path, &**dir, &stat);
+            opaque &= since.is_new(&path, &dir, &stat);
             self.lock().kept.dirs.insert(path.clone(), meta.clone());
         }
         if self.changed(&path, &stat) {

@@ -72,7 +72,7 @@ pub struct Here {
     /// The workspace's snapshots, oldest first.
     pub snapshots: Vec<Grown>,
     /// The largest files of its head, largest first.
-    pub largest: Vec<(Vec<u8>, u64)>,
+    pub largest: Measured,
     /// Its head by directory.
     pub top: Folder,
     /// The project's last runs, newest first.
@@ -259,8 +259,11 @@ fn branches(manifest: &Manifest) -> Result<(Vec<Branch>, Held)> {
     Ok((branches, together))
 }
 
+/// Paths with their sizes in bytes.
+type Measured = Vec<(Vec<u8>, u64)>;
+
 /// A root's files by directory, and the largest of them.
-fn folders(walk: impl Iterator<Item = Result<(Vec<u8>, Entry)>>) -> Result<(Folder, Vec<(Vec<u8>, u64)>)> {
+fn folders(walk: impl Iterator<Item = Result<(Vec<u8>, Entry)>>) -> Result<(Folder, Measured)> {
     let mut top = Folder::default();
     let mut largest = BinaryHeap::new();
     for found in walk {
