@@ -1,9 +1,12 @@
 //! What a hostile command tries from inside (`tests/attacks/attack.py`): as the caller, as
 //! uid 0 of one's own, unconfined and confined to the project. Nothing may open.
 
+#[path = "support/refuse.rs"]
+mod refuse;
 mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use support::{Ran, World};
 const ATTACK: &str = include_str!("attacks/attack.py");
 
 /// The file handle of an object, as name_to_handle_at(2) gives it to who may see it.
-fn handle_of(path: &std::path::Path) -> String {
+fn handle_of(path: &Path) -> String {
     let script = "import ctypes, os, struct, sys\n\
         libc = ctypes.CDLL(None, use_errno=True)\n\
         b = ctypes.create_string_buffer(struct.pack('Ii', 128, 0) + bytes(128), 136); m = ctypes.c_int()\n\
@@ -21,30 +24,91 @@ fn handle_of(path: &std::path::Path) -> String {
     Ran(Command::new("python3").args(["-c", script]).arg(path).output().unwrap()).ok().trim().to_string()
 }
 
+/// Runs the attacker with these options; `change` prepares the command.
+fn attacked(options: &str, change: impl FnOnce(&mut Command)) {
+    let world = World::outside_of_tmp();
+    world.sh("echo secret > a").ok();
+    // another run's staging lies in the store while the attacker looks
+    world.run(["fork", "other"]).ok();
+    let script = "echo other > secret; echo up; read line || :";
+    let mut other = world.vrift();
+    other.args(["exec", "-w", "other", "--", "sh", "-c", script]);
+    let mut other = other.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
+    let object = world.objects().into_iter().next().unwrap();
+    let binary = env!("CARGO_BIN_EXE_vrift");
+    let before = std::fs::metadata(binary).unwrap();
+    // by its own number, which is that of the launcher
+    let mut command = world.command("sh");
+    command.args(["-c", "export T_LAUNCHER=$$; exec \"$0\" \"$@\"", binary, "exec"]);
+    command.args(options.split_whitespace());
+    command.env("T_STORE", &world.store).env("T_PROJECT", &world.project).env("T_BINARY", binary);
+    command.env("T_HANDLE", handle_of(&object));
+    command.env("T_CONFINED", if options.contains("host") { "1" } else { "0" });
+    change(&mut command);
+    command.args(["--", "timeout", "120", "python3", "-c", ATTACK]);
+    let printed = Ran(command.output().unwrap()).ok();
+    assert!(!printed.contains("OPEN"), "{options}: {printed}");
+    let tried = printed.lines().filter_map(|line| line.strip_prefix("tried ")?.parse::<u32>().ok());
+    assert!(tried.max().unwrap() > 150, "{options}: {printed}");
+    assert!(printed.contains("told 1"), "the upper's path is told: {options}: {printed}");
+    assert_eq!(std::fs::metadata(binary).unwrap().mode(), before.mode());
+    assert!(!world.store.join("new").exists());
+    assert_eq!(world.exec(["cat", "a"]).ok(), "secret\n");
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
+    assert_eq!(world.run(["exec", "-w", "other", "cat", "secret"]).ok(), "other\n");
+}
+
 #[test]
 fn nothing_opens_from_inside() {
     needs_sessions!();
     for options in
         ["", "--root", "--confine host", "--confine host --root --net own", "--confine home --private-tmp"]
     {
+        attacked(options, |_| {});
+    }
+}
+
+/// There the launcher and everybody else can be seen, and signalled.
+#[test]
+fn nothing_opens_from_inside_without_a_pid_namespace() {
+    needs_sessions!();
+    for options in ["", "--confine host"] {
+        attacked(options, |command| {
+            refuse::without(
+                command,
+                &[
+                    refuse::refuse(libc::SYS_clone3, libc::ENOSYS),
+                    refuse::refuse_flags(libc::SYS_clone, libc::EPERM, 0, libc::CLONE_NEWPID),
+                    refuse::refuse_flags(libc::SYS_unshare, libc::EPERM, 0, libc::CLONE_NEWPID),
+                ],
+            );
+        });
+    }
+}
+
+/// A command that starts is for a moment a copy of its launcher, with the store open.
+#[test]
+fn nothing_opens_while_others_join() {
+    needs_sessions!();
+    for options in ["", "--confine host"] {
         let world = World::outside_of_tmp();
         world.sh("echo secret > a").ok();
-        let object = world.objects().into_iter().next().unwrap();
-        let binary = env!("CARGO_BIN_EXE_vrift");
-        let before = std::fs::metadata(binary).unwrap();
+        let script = include_str!("attacks/watch.py");
         let mut command = world.vrift();
         command.args(["exec"]).args(options.split_whitespace());
-        command.env("T_STORE", &world.store).env("T_PROJECT", &world.project).env("T_BINARY", binary);
-        command.env("T_HANDLE", handle_of(&object));
-        command.env("T_CONFINED", if options.contains("host") { "1" } else { "0" });
-        let printed =
-            Ran(command.args(["--", "timeout", "120", "python3", "-c", ATTACK]).output().unwrap()).ok();
+        command.args(["--", "timeout", "120", "python3", "-u", "-c", script]).env("T_STORE", &world.store);
+        let mut watcher = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        std::io::Read::read_exact(watcher.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
+        for _ in 0..60 {
+            world.run(["exec", "--no-sync", "--", "true"]).ok();
+        }
+        drop(watcher.stdin.take());
+        let printed = Ran(watcher.wait_with_output().unwrap()).ok();
         assert!(!printed.contains("OPEN"), "{options}: {printed}");
-        let tried = printed.lines().filter_map(|line| line.strip_prefix("tried ")?.parse::<u32>().ok());
-        assert!(tried.max().unwrap() > 60, "{options}: {printed}");
-        assert_eq!(std::fs::metadata(binary).unwrap().mode(), before.mode());
-        assert!(!world.store.join("new").exists());
-        assert_eq!(world.exec(["cat", "a"]).ok(), "secret\n");
+        let seen = printed.lines().find_map(|line| line.strip_prefix("seen ")?.parse::<u32>().ok());
+        assert!(seen.unwrap() > 5, "{options}: {printed}");
     }
 }
 

@@ -116,6 +116,10 @@ const ELSEWHERE: &str = "choose a directory you can write with --store DIR or VR
 
 /// Lays a new store out; `format.json` comes last, so a half-made one is made again.
 fn create(root: &Path) -> Result<()> {
+    // one that somebody made for us is for nobody else either; what lies in it already may be
+    if std::fs::read_dir(root).is_ok_and(|mut there| there.next().is_none()) {
+        rustix::fs::chmod(root, Mode::RWXU).context("make private", root)?;
+    }
     for name in ["", "objects", "projects", "psfs"] {
         mkdir::private(&root.join(name)).map_err(|error| error.with_hint(ELSEWHERE))?;
     }

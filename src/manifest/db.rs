@@ -237,10 +237,15 @@ impl Trees for Manifest {
             self.connection.prepare_cached("SELECT body FROM tree WHERE digest = ?1"),
         )?;
         let body = query.query_row([digest.as_bytes()], |row| row.get(0)).optional();
-        self.doing("read a tree from", body)?.ok_or_else(|| {
-            let message = format!("tree {digest} is missing from {}", quoted(self.path.as_os_str()));
-            Error::corrupt(message).with_hint(self.start_anew())
-        })
+        let body: Option<Vec<u8>> = self.doing("read a tree from", body)?;
+        // no tree is in itself: a body that could name itself would be read without end
+        let what = match body {
+            Some(body) if Digest::of(&body) == *digest => return Ok(body),
+            Some(_) => "is another one in",
+            None => "is missing from",
+        };
+        let message = format!("tree {digest} {what} {}", quoted(self.path.as_os_str()));
+        Err(Error::corrupt(message).with_hint(self.start_anew()))
     }
 
     fn put(&self, body: &[u8]) -> Result<Digest> {

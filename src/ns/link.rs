@@ -316,6 +316,8 @@ pub(super) fn bind(session_dir: &Path) -> Result<OwnedFd> {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(errno).context("remove", &path),
     }
+    // what bind(2) gives the name, less the umask
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).context("make private", &path)?;
     rustix::net::bind(&socket, &address).context("make socket", &path)?;
     Ok(socket)
 }

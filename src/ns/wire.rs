@@ -66,6 +66,10 @@ impl Request {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let &[tag, flag, 0, 0, a, b, c, d] = bytes else { return None };
         let (flag, pid) = (flag != 0, i32::from_ne_bytes([a, b, c, d]));
+        // no process has such a number; to kill(2) it would mean a group
+        if pid < 0 {
+            return None;
+        }
         Some(match tag {
             1 => Request::Start { mapped: flag },
             2 => Request::Hello { pid },
@@ -181,7 +185,7 @@ mod tests {
         for request in [
             Request::Start { mapped: true },
             Request::Hello { pid: 7 },
-            Request::Command { pid: -1 },
+            Request::Command { pid: 1 },
             Request::Leave { wait: true, unless_shared: false },
             Request::Leave { wait: false, unless_shared: true },
             Request::Info,
@@ -191,5 +195,6 @@ mod tests {
         }
         assert_eq!(Request::decode(&[9, 0, 0, 0, 0, 0, 0, 0]), None);
         assert_eq!(Request::decode(&[1, 0, 0]), None);
+        assert_eq!(Request::decode(&Request::Command { pid: -1 }.encode()), None);
     }
 }

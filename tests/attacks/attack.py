@@ -91,6 +91,37 @@ def mounts(prefix):
         attempt(prefix + "remount the machine", works(lambda: mount("none", "/", None, MS_REMOUNT | MS_BIND)))
         attempt(prefix + "bind the machine writable", works(lambda: (mount("/", here, None, MS_BIND | MS_REC), open(here + top + "/new", "w"))))
     attempt(prefix + "pivot", then_seen(lambda: syscall(155, here.encode(), here.encode())))
+    # an overlay's lower is a mount's clone, without what is mounted on it
+    def through_overlay(lower):
+        def see():
+            mount("overlay", here, "overlay", 0, ("lowerdir=%s:%s,userxattr" % (lower, here)).encode())
+            try:
+                return store_is_seen(here + "/" + os.path.basename(STORE)) or store_is_seen(here)
+            finally:
+                libc.umount2(here.encode(), 2)
+        return see
+    for lower in (top, STORE, "/proc/1/root" + STORE, "/proc/self/root" + top):
+        attempt(prefix + "an overlay over " + lower, through_overlay(lower))
+    device = "/dev/" + os.path.basename(os.path.realpath("/sys/dev/block/%d:%d" % (os.major(os.stat(top).st_dev), os.minor(os.stat(top).st_dev))))
+    for kind in ("ext4", "xfs", "btrfs"):
+        attempt(prefix + "mount the store's disk as " + kind, works(lambda: mount(device, here, kind, MS_RDONLY)))
+    def moved_root():
+        mount("tmpfs", here, "tmpfs", 0)
+        os.makedirs(here + "/old", exist_ok=True)
+        syscall(155, here.encode(), (here + "/old").encode())
+        return store_is_seen("/old" + STORE)
+    def in_a_child(work):
+        # it would change our own root
+        def done():
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(0 if work() is True else 1)
+                except BaseException:
+                    os._exit(1)
+            return os.waitpid(child, 0)[1] == 0
+        return done
+    attempt(prefix + "pivot to a root of our own and uncover", in_a_child(moved_root))
     attempt(prefix + "open an object by handle", by_handle("/"))
     attempt(prefix + "open an object by handle from beside", by_handle(top))
     attempt(prefix + "open an object by handle from the view", by_handle(PROJECT))
@@ -121,6 +152,95 @@ def init():
         return store_is_seen()
     attempt("enter init's mounts", enter)
     attempt("kill init", lambda: os.kill(1, 9) is None and False)
+
+def pids():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+def leads_into_the_store(path):
+    """Whether a descriptor's link or a directory is of the store, however it is named."""
+    try:
+        # the cover itself, with the preload library, is for everybody
+        if os.readlink(path).startswith(tuple(STORE + "/" + name for name in ("objects", "projects", "psfs", "lock", "format"))):
+            return True
+    except OSError:
+        pass
+    return "objects" in os.listdir(path) or "manifest.db" in os.listdir(path)
+
+def descriptors():
+    """Every descriptor, working directory and root that /proc shows, our own too."""
+    for pid in pids() + ["self", "thread-self"]:
+        for kind in ("cwd", "root"):
+            attempt("the %s of %s" % (kind, pid), lambda: leads_into_the_store("/proc/%s/%s" % (pid, kind)))
+            attempt("write by the %s of %s" % (kind, pid), works(lambda: open("/proc/%s/%s%s/new" % (pid, kind, STORE), "w")))
+        try:
+            numbers = os.listdir("/proc/%s/fd" % pid)
+        except OSError:
+            continue
+        for number in numbers:
+            attempt("descriptor %s of %s" % (number, pid), lambda: leads_into_the_store("/proc/%s/fd/%s" % (pid, number)))
+
+def named_paths():
+    """Paths that mountinfo tells, some from the store on: upper, work, lowers, and what lies beside them."""
+    told = set()
+    for line in open("/proc/self/mountinfo"):
+        left, right = line.split(" - ")
+        told.add(left.split()[3])
+        for option in right.split()[2].split(","):
+            if "=" in option:
+                told.update(os.path.join(STORE, part) for part in option.split("=", 1)[1].split(":"))
+    told = {path for path in told if path.startswith((STORE + "/projects/", STORE + "/objects"))}
+    for path in sorted(told | {os.path.dirname(os.path.dirname(path)) for path in told if "/projects/" in path}):
+        attempt("the path " + path, lambda: os.path.lexists(path))
+        attempt("open by the path " + path, works(lambda: os.close(os.open(path, os.O_PATH))))
+        attempt("write by the path " + path, works(lambda: open(path + "/new", "w")))
+        attempt("link by the path " + path, works(lambda: os.link(path, "linked")))
+        attempt("rename by the path " + path, works(lambda: os.rename(path, PROJECT + "/moved")))
+    print("told", sum(path.endswith("/upper") for path in told), flush=True)
+
+def launcher():
+    """The process that started us, by the number it has outside; without a pid namespace it is seen here."""
+    pid = int(os.environ.get("T_LAUNCHER", "0")) or os.getppid()
+    if pid == 0:
+        return
+    attempt("trace the launcher", works(lambda: call("ptrace", 16, pid, 0, 0)))
+    attempt("seize the launcher", works(lambda: call("ptrace", 0x4206, pid, 0, 0)))
+    for name in ("mem", "environ", "maps", "exe", "ns/mnt", "ns/user", "syscall", "auxv"):
+        attempt("open the launcher's " + name, works(lambda: os.read(os.open("/proc/%d/%s" % (pid, name), os.O_RDONLY), 1)))
+    # the numbers of its descriptors may be listed by who has its uid; what they are may not be seen
+    for name in ("cwd", "root", "fd/3", "fd/4", "fd/5", "map_files"):
+        attempt("list the launcher's " + name, works(lambda: os.listdir("/proc/%d/%s" % (pid, name))))
+    buffer = ctypes.create_string_buffer(8)
+    local = struct.pack("QQ", ctypes.addressof(buffer), 8)
+    remote = struct.pack("QQ", 0x400000, 8)
+    for name, number in (("read", 310), ("write over", 311)):
+        attempt(name + " the launcher's memory", works(lambda: syscall(number, pid, local, 1, remote, 1, 0)))
+    def take():
+        pidfd = syscall(434, pid, 0)
+        return any(syscall(438, pidfd, number, 0) >= 0 for number in range(3, 16))
+    attempt("take the launcher's descriptors", take)
+    for flags in (0x00020000, 0x10000000, 0x10000000 | 0x00020000):
+        def enter():
+            syscall(308, syscall(434, pid, 0), flags)
+            return store_is_seen()
+        attempt("enter the launcher's namespaces %x" % flags, enter)
+
+def stop_init():
+    """A process that may be stopped would keep everybody waiting; in a pid namespace init may not."""
+    def stopped():
+        for signal in (19, 20, 21, 22):
+            os.kill(1, signal)
+        return open("/proc/1/stat").read().rsplit(")", 1)[1].split()[0] in "tT"
+    if os.path.exists("/proc/1/comm") and open("/proc/1/comm").read() == "vrift-init\n":
+        attempt("stop init", stopped)
+
+def type_ahead():
+    for fd in range(3):
+        attempt("type into descriptor %d" % fd, works(lambda: call("ioctl", fd, 0x5412, b"x")))
+        attempt("type with a high half", works(lambda: call("ioctl", fd, ctypes.c_ulong(0x5412 | 1 << 32), b"x")))
+    def terminal():
+        fd = os.open("/dev/tty", os.O_RDWR)
+        return call("ioctl", fd, 0x5412, b"x") == 0
+    attempt("type into the terminal", terminal)
 
 def files():
     attempt("see the store", store_is_seen)
@@ -179,7 +299,12 @@ def trick():
         attempt("change vrift through an exe", through_exe)
 
 files()
+descriptors()
+named_paths()
 init()
+launcher()
+stop_init()
+type_ahead()
 mounts("")
 trick()
 try:
@@ -200,6 +325,9 @@ try:
             attempt("below: write core_pattern", fresh_proc)
             attempt("below: a fresh sysfs", works(lambda: (mount("sysfs", "at", "sysfs", 0), open("at/kernel/uevent_helper", "w"))))
         init()
+        launcher()
+        descriptors()
+        named_paths()
         sys.stdout.flush()
         print("tried", tried, flush=True)
         os._exit(0)
