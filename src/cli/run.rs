@@ -140,6 +140,18 @@ pub struct Run {
     /// could not keep.
     #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "cold", "wait", "fork", "from", "apply"])]
     pub or_bare: bool,
+    /// End the session when what it has written takes more than this on the disk, as in 20GiB.
+    ///
+    /// Its commands get SIGTERM, two seconds later SIGKILL; the exit status is 125, and what was
+    /// written is kept aside for `vrift recover`. It is looked once a second.
+    #[arg(long, value_name = "SIZE", help_heading = "Quotas")]
+    pub max_staging: Option<String>,
+    /// The same when it has written more names than this.
+    #[arg(long, value_name = "N", help_heading = "Quotas")]
+    pub max_files: Option<String>,
+    /// The same when the whole store takes more than this; then no session begins either.
+    #[arg(long, value_name = "SIZE", help_heading = "Quotas")]
+    pub max_store: Option<String>,
     #[command(flatten)]
     pub shape: Shape,
     /// Print what would be done to set the run up, and do nothing.

@@ -1,6 +1,7 @@
 //! The one place that writes to the terminal. Standard output is data; everything else
 //! goes to standard error, each line led by `vrift: `.
 
+pub use crate::config::amount::shown as size;
 use std::io::{IsTerminal, Write};
 
 use crate::cli::Color;
@@ -181,9 +182,9 @@ pub fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &st
     if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// How long ago, in its largest unit.
-pub fn age(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
+/// How long ago `then` was, in its largest unit; both in milliseconds.
+pub fn age(now: i64, then: i64) -> String {
+    let seconds = now.saturating_sub(then).max(0) / 1000;
     match seconds {
         0..60 => format!("{seconds} s ago"),
         60..3600 => format!("{} min ago", seconds / 60),
@@ -192,36 +193,16 @@ pub fn age(ms: i64) -> String {
     }
 }
 
-/// A size for people: `9.8 GB`; decimal units, as in `ls --si`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sizes_and_counts_read_well() {
-        assert_eq!(size(999), "999 B");
-        assert_eq!(size(1000), "1.0 kB");
-        assert_eq!(size(999_950), "1.0 MB");
-        assert_eq!(size(10_300_000_000), "10.3 GB");
-        assert_eq!(size(u64::MAX), "18.4 EB");
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(0, "file"), "0 files");
-        assert_eq!(age(59_999), "59 s ago");
-        assert_eq!(age(7_200_000), "2 h ago");
-        assert_eq!(age(-5), "0 s ago");
+        assert_eq!(age(59_999, 0), "59 s ago");
+        assert_eq!(age(7_200_000, 0), "2 h ago");
+        assert_eq!(age(-5, 0), "0 s ago");
     }
 }

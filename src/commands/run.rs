@@ -12,6 +12,7 @@ use super::printer::{Printer, counted, size};
 use super::{Find, Status, attend, bar, place, shape};
 use crate::cas::Digest;
 use crate::cli;
+use crate::config::quota::Quota;
 use crate::error::{Error, Kind, Result, quoted};
 use crate::manifest::run::Run;
 use crate::manifest::workspace::MAIN;
@@ -23,6 +24,7 @@ use crate::session::confine::Shape;
 use crate::session::leave::{Departure, Leaving, leave, record_run};
 use crate::session::open::{Options, Session, View, cwd_in, open};
 use crate::session::project::Project;
+use crate::session::quota::Watch;
 use crate::session::record::{Alone, now_ms};
 use crate::session::recover::Orphan;
 use crate::session::take_in::Taken;
@@ -101,7 +103,9 @@ fn attempt(
         events.say(&format!("new project {}", quoted(project.root.as_os_str())));
     }
     let cwd = cwd_in(&project.root)?;
-    project.choose(wanted.shape.profile.as_deref(), shape::settings(&wanted.shape, &cwd)?)?;
+    let mut options = shape::settings(&wanted.shape, &cwd)?;
+    options.extend(shape::quotas(wanted));
+    project.choose(wanted.shape.profile.as_deref(), options)?;
     cold(&mut project, &cwd, &wanted.cold, events)?;
     if wanted.git == cli::Git::Shared {
         project.share_git();
@@ -125,6 +129,7 @@ fn attempt(
         return Ok(Attempt::Ended(Ended { project, workspace, status: 0 }));
     }
     let every = attend::interval(&project.config)?;
+    let quota = Quota::of(&project.config)?;
     let (mut project, place) = place::find(project, wanted, trial, events, printer)?;
     if printer.can_ask() && wanted.status_fd.is_none() {
         project = super::recover::ask(project, &place.workspace, printer)?;
@@ -166,7 +171,8 @@ fn attempt(
     if titled {
         printer.save_title();
     }
-    let mut desk = attend::desk(&session, every);
+    let watch = Watch::new(&session.project, &session.name, quota, !session.joined)?;
+    let mut desk = attend::desk(&session, every, Some(watch));
     let ran = command(&session, job, &cwd, wanted, events, desk.as_mut());
     if titled {
         printer.restore_title();
@@ -189,6 +195,13 @@ fn attempt(
     report(&departure, &run.workspace, applying, events);
     if discard && departure.discarded.is_none() {
         events.warn("other runs take part in the session: what was written is not discarded");
+    }
+    if let Some((session, why)) = &departure.over {
+        run.status = 125;
+        record_run(&departure.project, &run, None)?;
+        return Err(Error::failure(format!("session {session} was ended: {why}")).with_hint(format!(
+            "what it wrote is kept aside: vrift recover {session} --keep, --diff or --drop"
+        )));
     }
     run.status = ran?.status();
     let head = departure.taken.as_ref().and_then(|taken| taken.number);

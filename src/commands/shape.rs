@@ -34,6 +34,19 @@ pub fn settings(options: &cli::Shape, cwd: &Path) -> Result<Vec<Setting>> {
     Ok(all.into_iter().flatten().collect())
 }
 
+/// Settings of the quotas that were given.
+pub fn quotas(options: &cli::Run) -> Vec<Setting> {
+    let given = [
+        (keys::QUOTA_STAGING, "--max-staging", &options.max_staging),
+        (keys::QUOTA_FILES, "--max-files", &options.max_files),
+        (keys::QUOTA_STORE, "--max-store", &options.max_store),
+    ];
+    given
+        .into_iter()
+        .filter_map(|(key, name, value)| option(key, name, Value::Text(value.clone()?)))
+        .collect()
+}
+
 /// The first of those options that only a session's opener can have.
 pub fn of_session(options: &cli::Shape) -> Option<&'static str> {
     let given = [

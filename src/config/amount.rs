@@ -26,6 +26,21 @@ pub fn bytes(text: &str) -> Result<u64> {
     )
 }
 
+/// A size for people: `9.8 GB`; decimal units, as in `ls --si`.
+pub fn shown(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// `90 s`, `10 min`, `2h`: a number and a unit. `None`: `off`.
 pub fn time(text: &str) -> Result<Option<Duration>> {
     let text = text.trim();
@@ -49,6 +64,15 @@ pub fn time(text: &str) -> Result<Option<Duration>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(shown(999), "999 B");
+        assert_eq!(shown(1000), "1.0 kB");
+        assert_eq!(shown(999_950), "1.0 MB");
+        assert_eq!(shown(10_300_000_000), "10.3 GB");
+        assert_eq!(shown(u64::MAX), "18.4 EB");
+    }
 
     #[test]
     fn numbers_and_units() {

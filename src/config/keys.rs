@@ -46,6 +46,10 @@ pub const TIER1_PATHS: &str = "tier1.paths";
 pub const TIER1_EXCEPT: &str = "tier1.except";
 pub const UNLOCK: &str = "run.unlock";
 pub const PROJECTION: &str = "run.projection";
+pub const QUOTA_STAGING: &str = "quota.staging";
+pub const QUOTA_FILES: &str = "quota.files";
+pub const QUOTA_STORE: &str = "quota.store";
+pub const QUOTA_FLOOR: &str = "quota.floor";
 /// The section of what a run is like; a profile has the same keys.
 pub const RUN: &str = "run";
 pub const PROFILE: &str = "profile";
@@ -107,6 +111,15 @@ pub const KEYS: &[Key] = &[
     list(SETENV, "K=V: a variable of the command"),
     flag(CLEAR_ENV, "the command gets no variable of the caller's"),
     text(PROJECTION, "auto, stub, hardlink or copy: what the files of the view are below"),
+    text(QUOTA_STAGING, "what a session may write before it is ended, as in \"20 GiB\""),
+    text(QUOTA_FILES, "how many names a session may write, as in \"1000000\""),
+    text(QUOTA_STORE, "what the store may take on its disk, as in \"200 GiB\""),
+    Key {
+        name: QUOTA_FLOOR,
+        kind: Kind::Text,
+        in_project: false,
+        about: "what is to stay free of the store's disk, or \"off\" (else a twentieth, at most 2 GiB)",
+    },
 ];
 
 /// The key of this name.

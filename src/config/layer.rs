@@ -196,6 +196,7 @@ mod tests {
             ("[paths]\nonw = []", "unknown key `paths.onw`", "`paths.own`"),
             ("[path]\nlive = []", "unknown key `path.live`", "`paths.live`"),
             ("[quota]\nbytes = 1", "unknown key `quota.bytes`", "known key"),
+            ("[quota]\nfloor = 'off'", "a project cannot set `quota.floor`", "user's configuration"),
             ("[paths]\nown = 'x'", "`paths.own` must be a list of strings", ""),
             ("[paths]\nown = [1]", "`paths.own` must be a list of strings", ""),
             ("store = '/x'", "a project cannot set `store`", "user's configuration"),

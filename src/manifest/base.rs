@@ -8,7 +8,7 @@ use rusqlite::OptionalExtension;
 
 use super::db::{Manifest, digest_at, maybe_digest_at};
 use crate::cas::Digest;
-use crate::error::Result;
+use crate::error::{Error, Result, quoted};
 
 /// The projection whose files are objects.
 const LINKING: &str = "hardlink";
@@ -39,6 +39,11 @@ pub struct Pending {
     pub to: Digest,
     /// The layer that its upper is to become; `None`: it is folded.
     pub layer: Option<i64>,
+}
+
+/// A session's directory below `staging/` has such a name, and nothing else does.
+pub fn is_session_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 impl Manifest {
@@ -157,7 +162,14 @@ impl Manifest {
                 })
             })
             .and_then(Iterator::collect);
-        self.doing("read pending work from", rows)
+        let rows: Vec<Pending> = self.doing("read pending work from", rows)?;
+        match rows.iter().all(|row| is_session_name(&row.staging)) {
+            true => Ok(rows),
+            false => Err(Error::corrupt(format!(
+                "the manifest {} names staging that is none",
+                quoted(self.path().as_os_str())
+            ))),
+        }
     }
 
     pub fn remove_pending(&self, id: i64) -> Result<()> {

@@ -59,7 +59,10 @@ impl Manifest {
             let missing = || Error::corrupt(format!("layer {id} is missing from the manifest"));
             let layer = self.layer(id)?.ok_or_else(missing)?;
             // a manifest that says otherwise must not hang us
-            next = layer.below.filter(|below| *below < id);
+            if layer.below.is_some_and(|below| below >= id) {
+                return Err(Error::corrupt(format!("layer {id} lies on one that is not older")));
+            }
+            next = layer.below;
             layers.push(layer);
         }
         Ok(layers)

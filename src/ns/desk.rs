@@ -42,6 +42,14 @@ pub struct Desk {
     helper: Box<dyn Fn() -> Command>,
     helpers: Vec<Pid>,
     round: Option<Round>,
+    watch: Option<Watch>,
+}
+
+/// What the launcher itself looks at every so often.
+struct Watch {
+    every: Duration,
+    next: Instant,
+    look: Box<dyn FnMut()>,
 }
 
 struct Round {
@@ -52,12 +60,18 @@ struct Round {
 
 impl Desk {
     pub(super) fn new(listener: OwnedFd, helper: Box<dyn Fn() -> Command>) -> Self {
-        Self { listener, helper, helpers: Vec::new(), round: None }
+        Self { listener, helper, helpers: Vec::new(), round: None, watch: None }
     }
 
     /// Starts `helper` every so often, too, with nothing as its standard input.
     pub fn with_round(mut self, every: Duration, helper: Box<dyn Fn() -> Command>) -> Self {
         self.round = Some(Round { every, next: Instant::now() + every, helper });
+        self
+    }
+
+    /// Calls `look` every so often, in this process: it must be quick.
+    pub fn with_watch(mut self, every: Duration, look: Box<dyn FnMut()>) -> Self {
+        self.watch = Some(Watch { every, next: Instant::now() + every, look });
         self
     }
 
@@ -68,11 +82,11 @@ impl Desk {
 
     /// How long to poll at most, in milliseconds; -1: for ever.
     pub(super) fn timeout(&self) -> i32 {
-        let due = |round: &Round| {
-            let left = round.next.saturating_duration_since(Instant::now()).as_millis();
-            i32::try_from(left).map_or(i32::MAX, |left| left + 1)
-        };
-        let due = self.round.as_ref().map(due);
+        let next = self.round.iter().map(|round| round.next).chain(self.watch.iter().map(|watch| watch.next));
+        let due = next.min().map(|next| {
+            let left = next.saturating_duration_since(Instant::now()).as_millis();
+            i32::try_from(left).map_or(i32::MAX, |left| left.saturating_add(1))
+        });
         let tick = self.is_full().then_some(TICK_MS);
         due.into_iter().chain(tick).min().unwrap_or(-1)
     }
@@ -94,6 +108,10 @@ impl Desk {
             self.start(&(self.helper)(), Some(&connection));
         }
         let now = Instant::now();
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.next <= now) {
+            (watch.look)();
+            watch.next = Instant::now() + watch.every;
+        }
         let full = self.is_full();
         let Some(round) = self.round.as_mut().filter(|round| !full && round.next <= now) else { return };
         round.next = now + round.every;

@@ -52,6 +52,8 @@ mod detached;
 mod enclose;
 mod exec;
 mod filter;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod idmap;
 mod init;
 mod interpret;

@@ -169,7 +169,7 @@ pub(super) fn receive(socket: impl AsFd) -> Result<Option<Reply>, Errno> {
     }
 }
 
-fn parse(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Reply> {
+pub(super) fn parse(bytes: &[u8], fds: Vec<OwnedFd>) -> Option<Reply> {
     let (head, text) = bytes.split_at_checked(HEAD)?;
     let number = |at: usize| head.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes);
     let tag = Tag::from_byte(*head.first()?)?;

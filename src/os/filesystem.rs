@@ -92,6 +92,29 @@ impl Filesystem {
     }
 }
 
+/// What is left in a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes in all, and bytes that the caller may still write.
+    pub total: u64,
+    pub free: u64,
+    /// `None` where inodes are made as they are needed (btrfs).
+    pub free_inodes: Option<u64>,
+}
+
+impl Room {
+    /// By one statfs(2).
+    pub fn of(path: &Path) -> Result<Self> {
+        let stat = rustix::fs::statfs(path).context("read the filesystem of", path)?;
+        let unit = u64::try_from(stat.f_frsize).unwrap_or(0);
+        Ok(Self {
+            total: stat.f_blocks.saturating_mul(unit),
+            free: stat.f_bavail.saturating_mul(unit),
+            free_inodes: (stat.f_files > 0).then_some(stat.f_ffree),
+        })
+    }
+}
+
 /// What a directory's filesystem was asked to do.
 pub struct Abilities {
     /// `user.*` attributes.

@@ -23,6 +23,8 @@ pub struct Departure {
     pub taken: Option<Taken>,
     /// `Some(true)`: something was written, and thrown away.
     pub discarded: Option<bool>,
+    /// It was ended over a quota, and what it wrote is an orphan: the session, and why.
+    pub over: Option<(String, String)>,
     /// Something outside may still write to what was written inside (rule 2).
     pub unconfirmed: bool,
     /// What came of writing this run's changes to the host while the session goes on.
@@ -66,6 +68,7 @@ pub fn leave(session: Session, leaving: Leaving, mut desk: Option<&mut Desk>) ->
         ended: vec![],
         taken: None,
         discarded: None,
+        over: None,
         unconfirmed: false,
         applied: None,
         token: None,
@@ -79,11 +82,14 @@ pub fn leave(session: Session, leaving: Leaving, mut desk: Option<&mut Desk>) ->
         Left::Last { ended, unmounted } => {
             shape.cgroup.as_deref().map(cgroup::remove);
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
+            let staging = project.staging().join(&name);
             if discard {
-                let staging = project.staging().join(&name);
                 let wrote = take_in::has_written(&staging)?;
                 take_in::discard(&staging)?;
                 return Ok(Departure { ended, discarded: Some(wrote), ..nothing(project) });
+            }
+            if let Some(why) = record::over(&staging) {
+                return Ok(Departure { ended, over: Some((name, why)), ..nothing(project) });
             }
             // The base's lock must go before the fold takes it exclusively; the session's
             // stays until all is taken in.

@@ -32,6 +32,7 @@ mod moved;
 pub mod open;
 pub mod plan;
 pub mod project;
+pub mod quota;
 pub mod record;
 pub mod recover;
 pub mod resolve;

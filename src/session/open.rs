@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::confine::{Shape, caches, cgroup};
 use super::project::{Place, Project};
+use super::quota;
 use super::record::{self, Alone, Record};
 use super::recover::Orphan;
 use super::snapshots;
@@ -22,8 +23,10 @@ use super::sync::{self, Report};
 use super::tables::{self, Tables};
 use super::take_in::{self, Taken, Trust};
 use super::{mounts, plan, tier1};
+use crate::config::quota::Quota;
 use crate::config::run::{Confine, Projected};
 use crate::error::{Context, Error, Kind, Result, quoted};
+use crate::manifest::base::is_session_name;
 use crate::manifest::dir::read_root;
 use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Link, Opening};
@@ -196,6 +199,7 @@ fn open_new(
     say: &dyn Fn(&str),
 ) -> Result<Session> {
     let (project, resumed, orphans) = leftovers(project, workspace)?;
+    quota::admit(&project, &Quota::of(&project.config)?)?;
     let mut report = None;
     let first = project.manifest.known_workspace(options.workspace)?.head.is_none();
     if first {
@@ -351,10 +355,6 @@ pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
         return Ok(None);
     }
     read_name(&path)
-}
-
-pub(super) fn is_session_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn write_name(lock: &Lock, name: &str, path: &Path) -> Result<()> {

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::confine::Shape;
 use crate::cas::Digest;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, quoted};
+use crate::manifest::base::is_session_name;
 
 pub const NAME: &str = "session.json";
 /// There when the session has ended and nobody can write to its upper any more (rule 2).
@@ -22,6 +23,9 @@ const ORPHANED: &str = "orphaned";
 pub(super) const ALONE: &str = "alone";
 /// There when what it wrote is not wanted: what is left of it is removed.
 const DISCARDED: &str = "discarded";
+
+/// There when it was ended over a quota, with the reason: it is kept as an orphan.
+pub(super) const OVER: &str = "over";
 
 /// What a session is of and started from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -82,7 +86,14 @@ impl Record {
         let path = dir.join(NAME);
         match std::fs::read(&path) {
             Ok(text) if text.is_empty() => Ok(None),
-            Ok(text) => serde_json::from_slice(&text).map_err(std::io::Error::from).context("read", &path),
+            Ok(text) => {
+                let record: Self =
+                    serde_json::from_slice(&text).map_err(std::io::Error::from).context("read", &path)?;
+                // it is a directory's name, below which things are removed
+                let sound = is_session_name(&record.session);
+                let broken = || Error::corrupt(format!("{} names no session", quoted(path.as_os_str())));
+                sound.then_some(Some(record)).ok_or_else(broken)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path, &error)),
         }
@@ -113,6 +124,17 @@ pub fn session_name(workspace: i64) -> String {
 /// Whether a session's name is one of this workspace's.
 pub fn is_of(session: &str, workspace: i64) -> bool {
     session.ends_with(&format!("-w{workspace}"))
+}
+
+/// Notes that the session is over a quota: whoever is the last to leave takes nothing in.
+pub fn mark_over(dir: &Path, why: &str) -> Result<()> {
+    let path = dir.join(OVER);
+    std::fs::write(&path, why).context("write", &path)
+}
+
+/// Why the session was ended, when it was over a quota.
+pub fn over(dir: &Path) -> Option<String> {
+    std::fs::read_to_string(dir.join(OVER)).ok()
 }
 
 /// Notes that nobody can write to this session's upper any more.

@@ -89,7 +89,7 @@ pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
 /// Takes away what the mount and the session's end left. A spare with a trace of a
 /// volatile mount in it could not be mounted again.
 fn clean(staging: &Path) -> Result<()> {
-    for name in ["socket", record::ALONE, checkpoint::NAME] {
+    for name in ["socket", record::ALONE, record::OVER, checkpoint::NAME] {
         remove::remove_tree(&staging.join(name))?;
     }
     remove::remove_tree(&staging.join("work/work"))

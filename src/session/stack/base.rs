@@ -69,7 +69,7 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
         Ok(())
     })?;
     let more = |change: &Change| i64::from(change.after.is_some()) - i64::from(change.before.is_some());
-    let names = base.names.map(|names| names + changes.iter().map(more).sum::<i64>());
+    let names = base.names.map(|names| names.saturating_add(changes.iter().map(more).sum::<i64>()));
     let (links, meter) = (project.base_links(base.id), Meter::default());
     let lower = Lower { top: &dest, links: &links, store: &project.store, meter: &meter, fresh: false };
     let projection = projection::named(&base.projection, &lower)?;

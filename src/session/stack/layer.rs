@@ -43,10 +43,10 @@ pub fn to_merge(layers: &[Layer]) -> usize {
     let mut count = 1;
     for (at, below) in layers.iter().enumerate().skip(1) {
         let left = layers.len() - count + 1;
-        if left <= MOST && size * 2 <= below.names {
+        if left <= MOST && size.saturating_mul(2) <= below.names {
             break;
         }
-        size += below.names;
+        size = size.saturating_add(below.names);
         count = at + 1;
     }
     count
@@ -61,7 +61,8 @@ pub fn render(
     (under, to): (Digest, Digest),
 ) -> Result<()> {
     let bytes = changes.iter().filter_map(|change| change.after.as_ref()?.content());
-    let bytes = bytes.map(|content| i64::try_from(content.size).unwrap_or(i64::MAX)).sum();
+    let bytes = bytes.map(|content| i64::try_from(content.size).unwrap_or(i64::MAX));
+    let bytes = bytes.fold(0, i64::saturating_add);
     let make = |dest: &Path| fill(project, dest, changes, &to, &copies(project, &Meter::default()));
     build(project, now, (base, now.layer), (under, to), bytes, make)
 }
@@ -71,7 +72,7 @@ pub fn merge(project: &Project, now: &Workspace, layers: &[Layer]) -> Result<()>
     let (Some(top), Some(bottom)) = (layers.first(), layers.last()) else { return Ok(()) };
     let (changes, _) = changes(&project.manifest, &bottom.under, &top.root)?;
     let sources: Vec<PathBuf> = layers.iter().map(|layer| project.layer_path(layer.id)).collect();
-    let bytes = layers.iter().map(|layer| layer.bytes).sum();
+    let bytes = layers.iter().map(|layer| layer.bytes).fold(0, i64::saturating_add);
     let meter = Meter::default();
     let make = |dest: &Path| {
         let linked = Linked::new(copies(project, &meter), dest, &sources)?;

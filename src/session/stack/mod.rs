@@ -170,8 +170,9 @@ fn next(project: &Project, now: &Workspace) -> Result<Step> {
         return Ok(if is_done { Step::Nothing } else { Step::Fold(id) });
     }
     let names = base_names(manifest, &base)?;
-    let held: (i64, i64) =
-        layers.iter().fold((0, 0), |sum, layer| (sum.0 + layer.names, sum.1 + layer.bytes));
+    let held = layers.iter().fold((0i64, 0i64), |(names, bytes), layer| {
+        (names.saturating_add(layer.names), bytes.saturating_add(layer.bytes))
+    });
     if shown == head {
         if layer::is_too_much(held, names) {
             return Ok(Step::Own(head));
@@ -183,7 +184,9 @@ fn next(project: &Project, now: &Workspace) -> Result<Step> {
     }
     let (changes, bytes) = changes(manifest, &shown, &head)?;
     let count = i64::try_from(changes.len()).unwrap_or(i64::MAX);
-    if bytes > layer::COPIED || layer::is_too_much((held.0 + count, held.1 + bytes), names) {
+    if bytes > layer::COPIED
+        || layer::is_too_much((held.0.saturating_add(count), held.1.saturating_add(bytes)), names)
+    {
         return Ok(Step::Own(head));
     }
     Ok(Step::Layer { base: id, changes, roots: (shown, head) })
