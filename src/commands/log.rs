@@ -45,7 +45,8 @@ fn heads(project: &Project, args: &Log, printer: &Printer) -> Result<Status> {
             Some(back) => format!("{} to @{back}", head.cause),
             None => head.cause.clone(),
         };
-        let (number, since) = (format!("@{}", head.number), age(now, head.at.saturating_mul(1000)));
+        let (number, since) =
+            (format!("@{}", head.number), age(now.saturating_sub(head.at.saturating_mul(1000))));
         printer.out(&format!("{number:>8}  {}  {since:>10}  {cause}\n", &head.root.hex()[..10]));
     }
     Ok(0)

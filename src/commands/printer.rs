@@ -182,9 +182,9 @@ pub fn counted<N: std::fmt::Display + PartialEq + From<u8>>(number: N, noun: &st
     if number == N::from(1) { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// How long ago `then` was, in its largest unit; both in milliseconds.
-pub fn age(now: i64, then: i64) -> String {
-    let seconds = now.saturating_sub(then).max(0) / 1000;
+/// How long ago, in its largest unit.
+pub fn age(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
     match seconds {
         0..60 => format!("{seconds} s ago"),
         60..3600 => format!("{} min ago", seconds / 60),
@@ -201,8 +201,8 @@ mod tests {
     fn sizes_and_counts_read_well() {
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(0, "file"), "0 files");
-        assert_eq!(age(59_999, 0), "59 s ago");
-        assert_eq!(age(7_200_000, 0), "2 h ago");
-        assert_eq!(age(-5, 0), "0 s ago");
+        assert_eq!(age(59_999), "59 s ago");
+        assert_eq!(age(7_200_000), "2 h ago");
+        assert_eq!(age(-5), "0 s ago");
     }
 }

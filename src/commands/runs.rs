@@ -27,13 +27,13 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
     let now = now_ms();
     for run in &live {
         let state = printer.toned(Tone::Good, &format!("{:<9}", "live"));
-        let since = run.started.map(|started| age(now, started)).unwrap_or_default();
+        let since = run.started.map(|started| age(now.saturating_sub(started))).unwrap_or_default();
         let words = shown(run.command.as_deref().unwrap_or_default());
         printer.out(&format!("{:>8}  {state} {:<12} {since:>10}  {words}\n", run.launcher, run.workspace));
     }
     for orphan in &left {
         let state = printer.toned(Tone::Warning, &format!("{:<9}", "orphan"));
-        let since = age(now, orphan.started);
+        let since = age(now.saturating_sub(orphan.started));
         printer.out(&format!(
             "{:>8}  {state} {:<12} {since:>10}  vrift recover {} --keep or --drop\n",
             "-", orphan.workspace_name, orphan.session
@@ -42,7 +42,7 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
     for (id, run) in &finished {
         let tone = if run.status == 0 { Tone::Dim } else { Tone::Bad };
         let state = printer.toned(tone, &format!("{:<9}", format!("exit {}", run.status)));
-        let since = age(now, run.started);
+        let since = age(now.saturating_sub(run.started));
         let words = shown(&run.argv);
         printer.out(&format!(
             "{:>8}  {state} {:<12} {since:>10}  {words}\n",

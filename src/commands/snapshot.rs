@@ -51,7 +51,7 @@ fn show(global: &Global, name: &str, as_json: bool, printer: &Printer) -> Result
     row("workspace", &snapshot.workspace);
     row("root", &snapshot.root.hex());
     row("before it", parent.as_ref().map_or("-", |parent| &parent.name));
-    row("made", &age(now_ms(), snapshot.at.saturating_mul(1000)));
+    row("made", &age(now_ms().saturating_sub(snapshot.at.saturating_mul(1000))));
     row("conflicts", &snapshot.conflicts.to_string());
     row("message", &snapshot.message);
     Ok(0)
@@ -64,7 +64,7 @@ pub fn print(snapshots: &[Row], printer: &Printer) {
     for snapshot in snapshots {
         let name = printer.toned(Tone::Good, &format!("{:<width$}", snapshot.name));
         let root = &snapshot.root.hex()[..10];
-        let since = age(now, snapshot.at.saturating_mul(1000));
+        let since = age(now.saturating_sub(snapshot.at.saturating_mul(1000)));
         let message = snapshot.message.lines().next().unwrap_or_default();
         let open = match snapshot.conflicts {
             0 => String::new(),

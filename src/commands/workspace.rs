@@ -58,7 +58,7 @@ fn print(seen: &[Seen], printer: &Printer) {
             0 => String::new(),
             ahead => counted(ahead, "commit"),
         };
-        let since = age(now_ms(), seen.moved.saturating_mul(1000));
+        let since = age(now_ms().saturating_sub(seen.moved.saturating_mul(1000)));
         let from = seen.parent.as_ref().map(|parent| format!("from {parent}")).unwrap_or_default();
         let line = format!("{name}  {live:<4}  {changed:>18}  {ahead:>10}  {since:>10}  {from}");
         printer.out(&format!("{}\n", line.trim_end()));
