@@ -59,6 +59,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "stats" -d 'Show what th
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "gc" -d 'Remove from the store what nothing needs any more'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "verify" -d 'Look whether everything in the store is there and sound'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "project" -d 'List, forget or move the projects of the store'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "store" -d 'Destroy the store'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "config" -d 'Show every value that is set, and where'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "allow" -d 'Let the project\'s vrift.toml, as it is now, reach beyond the project'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "doctor" -d 'Check whether this machine can run vrift, and say what to change where it cannot'
@@ -75,6 +76,9 @@ shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
 off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l max-staging -d 'End the session when what it has written takes more than this on the disk, as in 20GiB' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l max-files -d 'The same when it has written more names than this' -r
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l max-store -d 'The same when the whole store takes more than this; then no session begins either' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l confine -d 'What outside the project cannot be written: none, home or host' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l net -d 'The network: host, none or own' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
@@ -114,6 +118,9 @@ shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
 off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l max-staging -d 'End the session when what it has written takes more than this on the disk, as in 20GiB' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l max-files -d 'The same when it has written more names than this' -r
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l max-store -d 'The same when the whole store takes more than this; then no session begins either' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l confine -d 'What outside the project cannot be written: none, home or host' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l net -d 'The network: host, none or own' -r
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
@@ -449,6 +456,9 @@ shared\t'It is the host\'s own'"
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l rename -d 'How a directory that was there when the run began is renamed' -r -f -a "preload\t''
 off\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l status-fd -d 'Write what happens as lines of JSON to this descriptor' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l max-staging -d 'End the session when what it has written takes more than this on the disk, as in 20GiB' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l max-files -d 'The same when it has written more names than this' -r
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l max-store -d 'The same when the whole store takes more than this; then no session begins either' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l confine -d 'What outside the project cannot be written: none, home or host' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l net -d 'The network: host, none or own' -r
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l cache -d 'What stays writable in a confined run: cargo, npm, pip, go, ccache, or a directory' -r
@@ -509,6 +519,8 @@ always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -l keep -d 'Take what was written into the workspace'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -l drop -d 'Throw what was written away'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l diff -d 'Show what keeping it would change, as a patch'
+complete -c vrift -n "__fish_vrift_using_subcommand recover" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -589,6 +601,26 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand project; and __fish_seen_subcommand_from move" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and not __fish_seen_subcommand_from destroy" -f -a "destroy" -d 'Remove the store with all that is in it: workspaces, snapshots, contents'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -l yes -d 'Do not ask'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand store; and __fish_seen_subcommand_from destroy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand config" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand config" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand config" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
