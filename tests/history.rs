@@ -259,3 +259,20 @@ fn a_live_session_is_taken_in_every_so_often() {
     assert!(live.wait().unwrap().success());
     assert_eq!(world.sh("cat out/y; rm go").ok(), "by itself\n");
 }
+
+#[test]
+fn what_comes_while_a_commit_writes_out_is_not_sealed_with_it() {
+    needs_sessions!();
+    let world = World::new();
+    world.sh("echo first > a").ok();
+    let mut commit =
+        world.vrift().args(["commit", "one"]).env("VRIFT_FAILPOINT", "commit.written=stop").spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&commit);
+    let stopped = rustix::process::WaitOptions::UNTRACED;
+    rustix::process::waitpid(Some(pid), stopped).unwrap();
+    // nothing says that the disk has this one
+    world.run(["exec", "--no-sync", "sh", "-c", "echo second > a"]).ok();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    assert!(commit.wait().unwrap().success());
+    assert!(world.run(["diff", "one", "main"]).ok().contains("-first\n+second"));
+}

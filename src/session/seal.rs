@@ -17,6 +17,7 @@ use crate::cas::Store;
 use crate::error::{Context, Error, Result};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::workspace::{MAIN, Workspace};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 
@@ -53,13 +54,15 @@ pub fn commit(mut project: Project, wanted: &Wanted<'_>, meter: &Meter) -> Resul
     if checkpointed.is_none() {
         (project, synced) = bring_in(project, &workspace, wanted, meter)?;
     }
+    // What becomes the head while all is written out is not on the disk: this head is sealed.
+    let head = project.manifest.known_workspace(wanted.workspace)?.head.ok_or_else(|| {
+        Error::failure(format!("workspace `{}` has no state yet", wanted.workspace))
+            .with_hint("vrift sync takes the directory in")
+    })?;
     durable.write_out()?;
+    failpoint::at("commit.written").context("seal", project.store.root())?;
     let (snapshot, unchanged) = project.manifest.durable(|manifest| {
         let now = manifest.known_workspace(wanted.workspace)?;
-        let head = now.head.ok_or_else(|| {
-            Error::failure(format!("workspace `{}` has no state yet", wanted.workspace))
-                .with_hint("vrift sync takes the directory in")
-        })?;
         let before = now.snapshot.map(|id| manifest.snapshot_by_id(id)).transpose()?.flatten();
         let snapshot = manifest.add_snapshot(&now, &head, wanted.name, wanted.message)?;
         Ok((snapshot, before.is_some_and(|before| before.root == head)))
