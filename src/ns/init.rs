@@ -402,6 +402,7 @@ impl Init<'_, '_> {
             return;
         }
         let shared = unless_shared && self.shared;
+        self.forget_dead(place);
         // a joiner that has connected already counts once it has said hello
         let others = self.prepared.table.others(place);
         if let Some(Some(connection)) = self.prepared.table.connections.get_mut(place) {
@@ -413,6 +414,19 @@ impl Init<'_, '_> {
         }
         if !wait {
             self.begin_end();
+        }
+    }
+
+    /// Launchers that have died and were not heard of yet have gone before who leaves now:
+    /// else that one would leave the taking in to nobody.
+    fn forget_dead(&mut self, leaver: usize) {
+        for at in 0..self.prepared.table.connections.len() {
+            let Some(Some(connection)) = self.prepared.table.connections.get(at) else { continue };
+            let mut look = [libc::pollfd { fd: connection.socket.as_raw_fd(), events: 0, revents: 0 }];
+            let looked = at != leaver && sys::poll(&mut look, 0).is_ok();
+            if looked && look.iter().any(|entry| entry.revents & libc::POLLHUP != 0) {
+                self.gone(at);
+            }
         }
     }
 
