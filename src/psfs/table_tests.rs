@@ -199,10 +199,14 @@ fn it_is_made_once_and_a_changed_body_is_noticed() {
     assert_ne!(inode(), first);
     let mut bytes = fs::read(&path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    fs::write(&path, &bytes).unwrap();
+    let replace = |bytes: &[u8]| {
+        fs::remove_file(&path).unwrap(); // nobody may write to it
+        fs::write(&path, bytes).unwrap();
+    };
+    replace(&bytes);
     assert!(check(&path).unwrap_err().to_string().contains("is not what was written"));
     bytes.pop();
-    fs::write(&path, &bytes).unwrap();
+    replace(&bytes);
     assert!(check(&path).unwrap_err().to_string().contains("header"));
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
 }

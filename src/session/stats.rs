@@ -100,7 +100,7 @@ pub struct Grown {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Folder {
     pub held: Held,
-    /// By name, as far down as [`DEPTH`].
+    /// By name, as far down as four levels.
     pub inner: BTreeMap<Vec<u8>, Folder>,
 }
 
