@@ -121,6 +121,7 @@ fn every_call_says_what_the_kernel_says() {
         list.push(0);
     };
     let (mut links, mut names, mut odd) = (0, 2, 0);
+    let mut followed = Vec::new();
     for dir in 0..202 {
         let at = stage.tree.join(format!("t{}/dir-{dir}/nested", dir % 2));
         fs::create_dir_all(&at).unwrap();
@@ -140,7 +141,10 @@ fn every_call_says_what_the_kernel_says() {
                 }
                 _ => fs::write(&path, "").unwrap(),
             }
-            links += u64::from(number == 0 || number == 3);
+            if number == 0 || number == 3 {
+                links += 1;
+                followed.push(path.clone());
+            }
             odd += u64::from(number == 4 && dir == 0);
             names += 1;
             add(&path);
@@ -151,6 +155,11 @@ fn every_call_says_what_the_kernel_says() {
     add(&stage.tree.join("t1"));
     let list_path = stage.dir.path().join("list");
     fs::write(&list_path, &list).unwrap();
+    // The access time of a link moves when it is followed for the first time (relatime, mount(8)).
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    for link in &followed {
+        fs::read_link(link).unwrap();
+    }
     stage.describe();
     let output = stage.command(&differ).arg(&list_path).output().unwrap();
     let said = text(&output);
@@ -273,7 +282,7 @@ fn broken_tables_and_pages_make_everything_cold() {
         } else {
             wrong.extend([
                 right[..40].to_vec(),
-                right[..right.len() - 40].to_vec(),
+                right[..right.len() / 2].to_vec(), // names are at the end
                 changed(24),
                 changed(32),
                 changed(40),
