@@ -230,14 +230,21 @@ impl Manifest {
     }
 }
 
-impl Trees for Manifest {
-    fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
+impl Manifest {
+    /// What is stored as this tree, whatever its bytes are.
+    pub fn stored(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let mut query = self.doing(
             "read a tree from",
             self.connection.prepare_cached("SELECT body FROM tree WHERE digest = ?1"),
         )?;
         let body = query.query_row([digest.as_bytes()], |row| row.get(0)).optional();
-        let body: Option<Vec<u8>> = self.doing("read a tree from", body)?;
+        self.doing("read a tree from", body)
+    }
+}
+
+impl Trees for Manifest {
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let body = self.stored(digest)?;
         // no tree is in itself: a body that could name itself would be read without end
         let what = match body {
             Some(body) if Digest::of(&body) == *digest => return Ok(body),

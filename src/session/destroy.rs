@@ -107,7 +107,7 @@ pub fn destroy(doomed: &Doomed) -> Result<Vec<PathBuf>> {
 
 /// Files of a store's own directory, and what killed commands left of them.
 fn is_ours(name: &str) -> bool {
-    ["lock", "written", "durable"].contains(&name)
+    ["lock", "written", "reserve", "durable"].contains(&name)
         || name.ends_with(".lock")
         || [format::NAME, "durable.", "probe", ".vrift-"].iter().any(|begin| name.starts_with(begin))
 }

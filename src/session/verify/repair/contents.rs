@@ -32,8 +32,8 @@ pub fn trees(store: &Store, found: &[Finding], repaired: &mut Repaired) -> Resul
         let (Subject::Tree(text) | Subject::Root(text)) = &finding.subject else { continue };
         let Some(digest) = text.get(..64).and_then(Digest::from_hex) else { continue };
         if matches!(finding.what, What::TreeDigest | What::TreeBroken) {
-            let aside = manifest.get(&digest).and_then(|body| {
-                let to = store.set_bytes_aside(&format!("tree-{digest}"), &body)?;
+            let aside = manifest.stored(&digest).and_then(|body| {
+                let to = store.set_bytes_aside(&format!("tree-{digest}"), &body.unwrap_or_default())?;
                 manifest.drop_trees(&[digest])?;
                 Ok(format!("{}: moved to {}", finding.place, to.display()))
             });
