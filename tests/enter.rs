@@ -380,6 +380,24 @@ fn who_ends_vrift_or_closes_the_terminal_ends_the_shell_and_all_is_taken_in() {
 }
 
 #[test]
+fn a_shell_that_misses_the_first_hang_up_gets_another() {
+    needs_sessions!();
+    let world = World::new();
+    let shell = world.project.with_file_name("deaf");
+    world.write(
+        "../deaf",
+        "#!/bin/sh\nn=0\ntrap 'n=$((n + 1)); [ $n -lt 3 ] || exit 3' HUP\ntrap '' TERM\n\
+         echo re''ady\nwhile :; do sleep 0.05; done\n",
+    );
+    std::fs::set_permissions(&shell, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let terminal = Terminal::start(&mut enter(&world, shell.to_str().unwrap()));
+    terminal.expect("ready");
+    let pid = rustix::process::Pid::from_child(&terminal.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(terminal.wait().code(), Some(3));
+}
+
+#[test]
 fn a_shell_in_the_background_waits_for_the_foreground() {
     needs_sessions!();
     let world = World::new();

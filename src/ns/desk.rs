@@ -83,10 +83,7 @@ impl Desk {
     /// How long to poll at most, in milliseconds; -1: for ever.
     pub(super) fn timeout(&self) -> i32 {
         let next = self.round.iter().map(|round| round.next).chain(self.watch.iter().map(|watch| watch.next));
-        let due = next.min().map(|next| {
-            let left = next.saturating_duration_since(Instant::now()).as_millis();
-            i32::try_from(left).map_or(i32::MAX, |left| left.saturating_add(1))
-        });
+        let due = next.min().map(sys::ms_until);
         let tick = self.is_full().then_some(TICK_MS);
         due.into_iter().chain(tick).min().unwrap_or(-1)
     }

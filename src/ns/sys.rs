@@ -248,6 +248,12 @@ pub fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) -> Result<(), Errno> {
     }
 }
 
+/// What to poll at most to be awake after `at`, in milliseconds.
+pub fn ms_until(at: std::time::Instant) -> i32 {
+    let left = at.saturating_duration_since(std::time::Instant::now()).as_millis();
+    i32::try_from(left).map_or(i32::MAX, |left| left.saturating_add(1))
+}
+
 /// Milliseconds of the monotonic clock.
 pub fn now_ms() -> i64 {
     // SAFETY: zero is a valid timespec and the only thing written.

@@ -7,6 +7,13 @@
 //! editor's ^Z, `suspend`) would leave a launcher that the user's shell believes
 //! running, so the launcher follows; and when it is continued, a command that still
 //! stands is continued too: it may be in a group of its own, which `fg` does not know.
+//!
+//! An interactive shell ignores SIGTERM and ends at SIGHUP, but a bash that is about to
+//! read its next line can miss it: the handler only takes a note, which is looked at
+//! before the wait for a key (5 of 900 tries with bash 5.2). So it is sent again until
+//! the shell has ended.
+
+use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -18,6 +25,9 @@ use super::desk::Desk;
 use super::signals::{self, Signals};
 use super::sys;
 use super::terminal::Terminal;
+
+/// How long a shell has after a SIGHUP until the next.
+const HANG_UP_EVERY: Duration = Duration::from_secs(1);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +55,8 @@ pub struct Running {
     is_reaped: bool,
     /// An interactive shell, which ignores SIGTERM: SIGHUP follows each.
     is_shell: bool,
+    /// When a shell that was to end gets the next SIGHUP.
+    hang_up_at: Option<Instant>,
 }
 
 impl Running {
@@ -54,7 +66,7 @@ impl Running {
         terminal: Option<Terminal>,
         is_shell: bool,
     ) -> Self {
-        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell }
+        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell, hang_up_at: None }
     }
 
     /// The command's pid as seen from here.
@@ -97,6 +109,10 @@ impl Running {
         let signals = self.signals.as_ref().map_or(-1, Signals::fd);
         let (asked, timeout) = desk.as_ref().map_or((-1, -1), |desk| (desk.fd(), desk.timeout()));
         let mut entries = [entry(pidfd.as_raw_fd()), entry(signals), entry(asked)];
+        let timeout = self.hang_up_at.map_or(timeout, |at| match timeout {
+            ..0 => sys::ms_until(at),
+            _ => timeout.min(sys::ms_until(at)),
+        });
         sys::poll(&mut entries, timeout)?;
         if let Some(desk) = desk {
             desk.turn();
@@ -111,11 +127,16 @@ impl Running {
             if !matches!(came.signal, libc::SIGCHLD | libc::SIGCONT) {
                 let _ = sys::kill(self.pid, came.signal);
             }
-            if self.is_shell && came.signal == libc::SIGTERM {
-                let _ = sys::kill(self.pid, libc::SIGHUP);
-                // one that stopped itself (`suspend`) would not notice
-                let _ = sys::kill(self.pid, libc::SIGCONT);
+            if self.is_shell && matches!(came.signal, libc::SIGTERM | libc::SIGHUP) {
+                let is_sent = came.signal == libc::SIGHUP;
+                self.hang_up_at = Some(Instant::now() + if is_sent { HANG_UP_EVERY } else { Duration::ZERO });
             }
+        }
+        if self.hang_up_at.is_some_and(|at| at <= Instant::now()) {
+            self.hang_up_at = Some(Instant::now() + HANG_UP_EVERY);
+            let _ = sys::kill(self.pid, libc::SIGHUP);
+            // one that stopped itself (`suspend`) would not notice
+            let _ = sys::kill(self.pid, libc::SIGCONT);
         }
         let is_continued = came.iter().any(|came| came.signal == libc::SIGCONT);
         let stops = rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);

@@ -1,13 +1,15 @@
 //! A pseudo-terminal with a command in it, and a little expect.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use rustix::termios::Winsize;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,9 +32,13 @@ pub struct Terminal {
 impl Terminal {
     /// Starts a command as the leader of a session of its own with a new terminal.
     pub fn start(command: &mut Command) -> Self {
-        let pair = nix::pty::openpty(None, None).unwrap();
-        let (master, slave): (OwnedFd, OwnedFd) = (pair.master, pair.slave);
-        rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC).unwrap();
+        // never without CLOEXEC: another test's child would keep the terminal open
+        let master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+        nix::pty::grantpt(&master).unwrap();
+        nix::pty::unlockpt(&master).unwrap();
+        let name = nix::pty::ptsname_r(&master).unwrap();
+        let open = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);
+        let (master, slave) = (OwnedFd::from(master), open.unwrap());
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         command.stdin(stdio()).stdout(stdio()).stderr(stdio()).env("TERM", "xterm");
         // SAFETY: both are single system calls, which may be made between fork and exec.
