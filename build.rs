@@ -1,4 +1,5 @@
-//! Builds the preload library (`src/psfs/preload`), which the binary embeds.
+//! Builds the preload library (`src/psfs/preload`), which the binary embeds, and the same
+//! once more with what counts its answers.
 //!
 //! It is a crate of its own and not a dependency, because it must be a dynamic library
 //! without std whatever the binary is linked like: rustc is called for it, with none of
@@ -13,15 +14,24 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/psfs");
-    let out = PathBuf::from(var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("preload.so");
+    for (name, counts) in [("preload.so", false), ("counting.so", true)] {
+        build(&PathBuf::from(var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name), counts);
+    }
+}
+
+fn build(out: &Path, counts: bool) {
     let arch = var_os("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     if arch != "x86_64" {
-        return std::fs::write(&out, "").expect("the output directory can be written");
+        return std::fs::write(out, "").expect("the output directory can be written");
     }
     let mut rustc = Command::new(var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.args(["--crate-name", "vrift_preload", "--crate-type", "cdylib", "--edition", "2024"]);
     rustc.arg("--target").arg(var_os("TARGET").expect("cargo sets TARGET"));
     rustc.args(["-C", "panic=abort", "-C", "opt-level=2", "-C", "codegen-units=1", "-C", "strip=symbols"]);
+    rustc.args(["--check-cfg", "cfg(counting)"]);
+    if counts {
+        rustc.args(["--cfg", "counting"]);
+    }
     rustc.args(["-C", "force-unwind-tables=no"]);
     // a dynamic library even where programs are linked statically; no start files, for
     // they bring functions and references of their own
@@ -39,7 +49,7 @@ fn main() {
         option.push(linker);
         rustc.arg("-C").arg(option);
     }
-    rustc.arg("-o").arg(&out).arg(Path::new("src/psfs/preload/lib.rs"));
+    rustc.arg("-o").arg(out).arg(Path::new("src/psfs/preload/lib.rs"));
     let built = rustc.status().expect("rustc can be run");
     assert!(built.success(), "the preload library cannot be built: {rustc:?}");
 }

@@ -190,6 +190,55 @@ fn a_nested_sandbox_is_never_answered_for() {
 }
 
 #[test]
+fn what_is_answered_is_counted_when_that_is_asked_for() {
+    needs_sessions!();
+    let world = world();
+    world.exec(["true"]).ok();
+    // 4 processes at once, each 100 times: there, absent, left to the kernel (relative)
+    let script = format!(
+        "for p in 1 2 3 4; do (i=0; while [ $i -lt 100 ]; do i=$((i + 1)); \
+         [ -e {0}/vendor/package-1/sub/file.9 ]; [ -e {0}/vendor/package-1/sub/none ]; [ -e vendor ]; done) & done; wait",
+        world.project.display()
+    );
+    let run = |options: &[&str]| {
+        let words = ["--status-fd", "2", "--", "/bin/sh", "-c", &script];
+        world.run(["exec"].iter().chain(options).chain(&words))
+    };
+    let ran = run(&["--psfs-stats"]);
+    let said = ran.stderr();
+    ran.ok();
+    let of = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    let event = said.lines().filter_map(of).find(|event| event["event"] == "psfs").expect("an event");
+    let stat = &event["stat"];
+    assert_eq!((stat["there"].as_u64(), stat["absent"].as_u64()), (Some(400), Some(400)), "{event}");
+    assert!(stat["asked"].as_u64().unwrap() >= 400, "{event}");
+    let line = said.lines().find(|line| line.trim_start().starts_with("stat ")).expect("a line for stat");
+    assert_eq!(line.split_whitespace().nth(1), Some("400"), "{said}");
+    // nothing is counted, or said, unless that is asked for
+    let ran = run(&[]);
+    assert!(!ran.stderr().contains("by kernel") && !ran.stderr().contains("psfs"), "{}", ran.stderr());
+    ran.ok();
+    // a session that was opened without cannot begin to count
+    let mut first = world.vrift();
+    first.args(["exec", "--", "sh", "-c", "echo > started; while ! [ -e end ]; do sleep 0.05; done"]);
+    let mut first = first.spawn().unwrap();
+    let staging = world.project_dir().join("staging");
+    let has_started = || {
+        walkdir::WalkDir::new(&staging)
+            .into_iter()
+            .flatten()
+            .any(|entry| entry.path().ends_with("upper/started"))
+    };
+    while !has_started() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let refused = run(&["--psfs-stats"]);
+    assert!(refused.code() != 0 && refused.stderr().contains("--psfs-stats"), "{}", refused.stderr());
+    world.exec(["touch", "end"]).ok();
+    assert!(first.wait().unwrap().success());
+}
+
+#[test]
 fn the_other_switches_are_as_they_were() {
     needs_sessions!();
     let world = world();

@@ -112,6 +112,12 @@ pub struct Run {
     /// system call, where that is what the kernel would say.
     #[arg(long)]
     pub no_psfs: bool,
+    /// Count what is answered without a system call, and say it at the end.
+    ///
+    /// By kind of call: how often a path was there, how often it was not, how often the kernel
+    /// was asked. The counts are a session's: what other runs of it did meanwhile is in them.
+    #[arg(long, conflicts_with = "no_psfs")]
+    pub psfs_stats: bool,
     /// Show the project's snapshots, read-only, below `.snapshots/` in the project.
     ///
     /// The newest hundred. A snapshot's first time takes as long as a first run's; what is
@@ -127,6 +133,7 @@ pub struct Run {
     /// `opened` (`workspace`, `session`, `init`: the pid of its first process, `projection`,
     /// `files`: stub, or what real files are made by, reflink, link or copy) or `joined` (the same);
     /// `started` (`pid`); `exit` (`status`: as a shell has it, `signal`: a number or null);
+    /// `psfs` (with `--psfs-stats`; `stat`, `statx`, `access`, `open`: each `there`, `absent`, `asked`);
     /// `taken-in` (`written`, `deleted`, `new_bytes`, `conflicts`, `changed`), or `discarded`,
     /// or `left` when other runs of the session go on; with --apply then `applied` (`written`);
     /// with --or-bare `bare` (`message`: why) in place of `opened`, and nothing after `exit`;

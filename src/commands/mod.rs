@@ -27,6 +27,7 @@ pub mod paths;
 pub mod place;
 pub mod printer;
 pub mod project;
+pub mod psfs_stats;
 pub mod recover;
 pub mod remote;
 pub mod resolve;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::events::Events;
 use super::printer::{Printer, counted, size};
-use super::{Find, Status, attend, bar, place, shape};
+use super::{Find, Status, attend, bar, place, psfs_stats, shape};
 use crate::cas::Digest;
 use crate::cli;
 use crate::config::quota::Quota;
@@ -19,6 +19,7 @@ use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Command, Desk, Exit, Running};
 use crate::overlay::projection::STUB;
 use crate::psfs;
+use crate::psfs::library::Variant;
 use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::confine::Shape;
 use crate::session::leave::{Departure, Leaving, leave, record_run};
@@ -28,7 +29,7 @@ use crate::session::quota::Watch;
 use crate::session::record::{Alone, now_ms};
 use crate::session::recover::Orphan;
 use crate::session::take_in::Taken;
-use crate::session::{environment, gc, git, plan, stack, sync, tier1, workspaces};
+use crate::session::{counts, environment, gc, git, plan, stack, sync, tier1, workspaces};
 
 /// What is run.
 pub struct Job {
@@ -149,6 +150,7 @@ fn attempt(
             sync: !wanted.no_sync,
             alone,
             psfs: !wanted.no_psfs && wanted.rename == cli::Rename::Preload,
+            counts: wanted.psfs_stats,
             snapshots: wanted.snapshots,
             meter,
         };
@@ -163,6 +165,8 @@ fn attempt(
     };
     announce(&session, events);
 
+    let staging = session.project.staging().join(&session.name);
+    let began_at = wanted.psfs_stats.then(|| counts::read(&staging)).transpose()?;
     let since =
         wanted.apply.then(|| session_apply::own::begin(&session.project, &session.name)).transpose()?;
     let started = now_ms();
@@ -176,6 +180,9 @@ fn attempt(
     let ran = command(&session, job, &cwd, wanted, events, desk.as_mut());
     if titled {
         printer.restore_title();
+    }
+    if let Some(before) = began_at {
+        psfs_stats::tell(&counts::read(&staging)?.since(&before), events);
     }
     let mut run = Run {
         workspace: session.workspace.clone(),
@@ -306,7 +313,12 @@ fn command(
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());
     if session.preload && wanted.rename == cli::Rename::Preload {
-        psfs::environment::add(&mut env, session.project.store.root(), wanted.no_psfs);
+        let variant = match (wanted.no_psfs, wanted.psfs_stats) {
+            (true, _) => Variant::Renames,
+            (false, true) => Variant::Counting,
+            (false, false) => Variant::Whole,
+        };
+        psfs::environment::add(&mut env, session.project.store.root(), variant);
     }
     // who asks for the end gets it, and what was written is taken in nevertheless
     ns::hold_until_exit();

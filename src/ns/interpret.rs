@@ -150,7 +150,9 @@ impl<'a> Interpreter<'a> {
         for (place, (step, window)) in places.zip(self.plan.windows()) {
             let trouble = |detail| move |errno: Errno| Trouble { step, errno: errno.raw_os_error(), detail };
             let mount = take_hold(&window.source, OpenTreeFlags::empty()).map_err(trouble("open_tree"))?;
-            sys::set_read_only(mount.as_fd(), false).map_err(trouble("mount_setattr"))?;
+            if !window.is_writable {
+                sys::set_read_only(mount.as_fd(), false).map_err(trouble("mount_setattr"))?;
+            }
             *place = Some(mount);
         }
         Ok(())

@@ -131,6 +131,7 @@ pub(super) struct Window {
     /// Its place inside the cover.
     pub(super) target: CString,
     pub(super) is_dir: bool,
+    pub(super) is_writable: bool,
 }
 
 /// A small read-only tmpfs over a directory that nobody inside may reach.
@@ -139,7 +140,7 @@ pub struct Cover {
     path: CString,
     /// Names and contents, mode 0444.
     files: Vec<(CString, Vec<u8>)>,
-    /// What of the host shows through, read-only.
+    /// What of the host shows through, read-only but where it says so.
     binds: Vec<Window>,
     /// The name of a socket where processes inside ask the launchers.
     requests: Option<&'static CStr>,
@@ -161,10 +162,19 @@ impl Cover {
     }
 
     /// Lets a file (a socket too) or directory of the host show through as `name`, read-only.
-    pub fn bind(mut self, source: &Path, name: &str) -> Result<Self> {
+    pub fn bind(self, source: &Path, name: &str) -> Result<Self> {
+        self.show(source, name, false)
+    }
+
+    /// Lets a file show through that everybody inside may write to.
+    pub fn bind_writable(self, source: &Path, name: &str) -> Result<Self> {
+        self.show(source, name, true)
+    }
+
+    fn show(mut self, source: &Path, name: &str, is_writable: bool) -> Result<Self> {
         let place = Path::new(OsStr::from_bytes(self.path.to_bytes())).join(name);
         let (source, target, is_dir) = (c_path(source)?, c_path(&place)?, source.is_dir());
-        self.binds.push(Window { source, target, is_dir });
+        self.binds.push(Window { source, target, is_dir, is_writable });
         Ok(self)
     }
 

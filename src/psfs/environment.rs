@@ -4,17 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::library::RENAMES_ONLY;
+use super::library::Variant;
 
 /// The directory of the library in the store's cover.
 pub const SHOWN: &str = "preload";
 
-/// Appends the library to LD_PRELOAD (`renames_only`: the one that answers nothing), and to ASAN_OPTIONS what makes AddressSanitizer
+/// Appends the library to LD_PRELOAD, and to ASAN_OPTIONS what makes AddressSanitizer
 /// start behind a preloaded library.
-pub fn add(variables: &mut Vec<(OsString, OsString)>, store: &Path, renames_only: bool) {
-    let shown = store.join(SHOWN);
-    let dir = if renames_only { shown.join(RENAMES_ONLY) } else { shown };
-    let entry = dir.join("$PLATFORM.so").into_os_string();
+pub fn add(variables: &mut Vec<(OsString, OsString)>, store: &Path, variant: Variant) {
+    let entry = variant.dir(&store.join(SHOWN)).join("$PLATFORM.so").into_os_string();
     append(variables, "LD_PRELOAD", &entry);
     append(variables, "ASAN_OPTIONS", OsStr::new("verify_asan_link_order=0"));
 }
@@ -43,8 +41,8 @@ mod tests {
         let mut variables =
             vec![("LD_PRELOAD".into(), "/a.so /b.so".into()), ("ASAN_OPTIONS".into(), "".into())];
         let store = Path::new("/s");
-        add(&mut variables, store, false);
-        add(&mut variables, store, false);
+        add(&mut variables, store, Variant::Whole);
+        add(&mut variables, store, Variant::Whole);
         let expected: [(OsString, OsString); 2] = [
             ("LD_PRELOAD".into(), "/a.so /b.so:/s/preload/$PLATFORM.so".into()),
             ("ASAN_OPTIONS".into(), "verify_asan_link_order=0".into()),

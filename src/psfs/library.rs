@@ -13,6 +13,8 @@ use crate::os::mkdir;
 
 /// The library as `build.rs` made it; empty on an architecture that has none.
 const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
+/// The same, which counts what it answers.
+const COUNTING: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/counting.so"));
 /// What stands before the store's path in it (`preload/place.rs`).
 const MARK: &[u8] = b"vrift-store-at:\0";
 /// Bytes of a store's path at most, without its NUL.
@@ -20,11 +22,41 @@ const PATH: usize = 1023;
 
 const FILE: &str = "x86_64.so";
 /// The directory of the same library for runs in which nothing is answered from tables.
-pub const RENAMES_ONLY: &str = "rename";
+const RENAMES: &str = "rename";
+/// The directory of the one that counts.
+const COUNTS: &str = "count";
 /// What loaders expand `$PLATFORM` to in 64-bit programs, and musl's, which does not.
 const ALIASES: [&str; 3] = ["haswell.so", "xeon_phi.so", "$PLATFORM.so"];
 /// The same in 32-bit programs.
 const NARROW: [&str; 4] = ["i386.so", "i486.so", "i586.so", "i686.so"];
+
+/// Which library a command gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Answers from tables, and has directories renamed.
+    Whole,
+    /// Has directories renamed.
+    Renames,
+    /// Answers, and counts what it answers.
+    Counting,
+}
+
+impl Variant {
+    const ALL: [Variant; 3] = [Variant::Whole, Variant::Renames, Variant::Counting];
+
+    /// Its directory, in the one of them all.
+    pub fn dir(self, all: &Path) -> PathBuf {
+        match self {
+            Variant::Whole => all.to_path_buf(),
+            Variant::Renames => all.join(RENAMES),
+            Variant::Counting => all.join(COUNTS),
+        }
+    }
+
+    fn library(self) -> &'static [u8] {
+        if self == Variant::Counting { COUNTING } else { LIBRARY }
+    }
+}
 
 /// Where the library is, or is to be, for a store at this path. `None`: runs of this store
 /// go without, because LD_PRELOAD could not name it (rule 24), or it is not built for
@@ -35,7 +67,7 @@ pub fn place(store: &Path) -> Option<PathBuf> {
     if LIBRARY.is_empty() || path.len() > PATH || path.iter().any(stops) {
         return None;
     }
-    let name = Digest::of(&[LIBRARY, path].concat()).hex();
+    let name = Digest::of(&[LIBRARY, COUNTING, path].concat()).hex();
     Some(store.join("psfs").join(name.get(..20)?))
 }
 
@@ -56,10 +88,10 @@ fn write(store: &Path, place: &Path) -> Result<()> {
     mkdir::private(&psfs)?;
     let aside = tempdir(&psfs)?;
     let fill = || -> Result<()> {
-        let inner = aside.join(RENAMES_ONLY);
-        fs::create_dir(&inner).context("make directory", &inner)?;
-        for (dir, renames_only) in [(&inner, true), (&aside, false)] {
-            write_file(&dir.join(FILE), &filled(store, renames_only)?)?;
+        for variant in Variant::ALL {
+            let dir = variant.dir(&aside);
+            mkdir::private(&dir)?;
+            write_file(&dir.join(FILE), &filled(store, variant)?)?;
             for name in ALIASES {
                 let link = dir.join(name);
                 symlink(FILE, &link).context("make link", &link)?;
@@ -70,9 +102,8 @@ fn write(store: &Path, place: &Path) -> Result<()> {
                 let link = dir.join(name);
                 symlink(first, &link).context("make link", &link)?;
             }
+            fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).context("chmod", &dir)?;
         }
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0o755)).context("chmod", &inner)?;
-        fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).context("chmod", &aside)?;
         File::open(&aside).and_then(|dir| dir.sync_all()).context("sync", &aside)
     };
     fill().or_else(|error| fs::remove_dir_all(&aside).context("remove", &aside).and(Err(error)))?;
@@ -114,8 +145,8 @@ fn write_file(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// The library of a store: its path is in it, and whether it is for renames only.
-fn filled(store: &Path, renames_only: bool) -> Result<Vec<u8>> {
-    let mut library = LIBRARY.to_vec();
+fn filled(store: &Path, variant: Variant) -> Result<Vec<u8>> {
+    let mut library = variant.library().to_vec();
     let path = store.as_os_str().as_bytes();
     let mark = library.windows(MARK.len()).position(|window| window == MARK);
     let place = mark.and_then(|at| library.get_mut(at + MARK.len()..)?.get_mut(..PATH + 2));
@@ -125,7 +156,7 @@ fn filled(store: &Path, renames_only: bool) -> Result<Vec<u8>> {
         *byte = *of_path;
     }
     if let Some(last) = place.last_mut() {
-        *last = renames_only.into();
+        *last = (variant == Variant::Renames).into();
     }
     Ok(library)
 }

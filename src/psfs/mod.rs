@@ -7,6 +7,7 @@
 //!   $PLATFORM.so              a link to it, by this very name: musl's loader expands nothing
 //!   i386.so … i686.so         an empty library for 32-bit programs
 //!   rename/                   the same for `--no-psfs`: nothing is answered from tables
+//!   count/                    the same for `--psfs-stats`: answers are counted (`counts`)
 //! ```
 //! Inside a session that directory is shown in the store's cover as `preload/`, beside
 //! [`page::NAME`] and [`door::SOCKET`], and LD_PRELOAD ends with `STORE/preload/$PLATFORM.so`:
@@ -21,6 +22,7 @@
 //! base and generation, in `projects/<id>/vdir/`, and shown in the cover as `0.vdir` … beside the
 //! page, which says by what device, inode and mount this session knows each (rules 28, 29).
 
+pub mod counts;
 pub mod door;
 pub mod environment;
 pub mod layout;

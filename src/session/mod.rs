@@ -16,6 +16,7 @@ pub mod apply;
 pub mod bundle;
 pub mod checkpoint;
 pub mod confine;
+pub mod counts;
 pub mod destroy;
 pub mod environment;
 pub mod export;

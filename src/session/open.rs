@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::confine::{Shape, caches, cgroup};
+use super::counts;
 use super::project::{Place, Project};
 use super::quota;
 use super::record::{self, Alone, Record};
@@ -45,6 +46,8 @@ pub struct Options<'a> {
     pub alone: Option<Alone>,
     /// Programs may be answered from tables.
     pub psfs: bool,
+    /// What they are answered is counted.
+    pub counts: bool,
     /// Show the project's snapshots in it.
     pub snapshots: bool,
     pub meter: &'a Meter,
@@ -104,6 +107,9 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         {
             shape.check(&project.config, &name, options.workspace)?;
             let view = same_projection(&project, base, &name)?;
+            if options.counts {
+                counts::refuse_without(&project.staging().join(&name), &name)?;
+            }
             if options.snapshots {
                 snapshots::refuse_without(&mounts, &name)?;
             }
@@ -223,6 +229,7 @@ fn open_new(
     mounts::drop_known(&project, &ready.root, &mut scene.mounts)?;
     scene.mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
     scene.shown = shown;
+    scene.counts = options.counts;
     scene.stubs = ready.projection == STUB;
     scene.tier1 = tier1::inside(&project, &ready.root, &scene.shape.unlock)?;
     let looks = (options.sync, scene.shape.unlock.as_slice());
@@ -263,6 +270,9 @@ fn open_new(
     let staging = staging::make(&project, &mut record, &root, &|staging| {
         mounts::stage::stage(&project, staging, &ready.root, &scene.mounts)
     })?;
+    if scene.counts {
+        counts::make(&staging)?;
+    }
     if let Some(why) = options.alone {
         record::mark_alone(&staging, why)?;
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::confine::Shape;
 use super::confine::steps::Surroundings;
+use super::counts;
 use super::git;
 use super::inside::{self, Inside};
 use super::mountinfo::{self, Mounted};
@@ -35,6 +36,8 @@ pub struct Scene {
     pub outside: Vec<Outside>,
     /// What programs may be answered from.
     pub tables: Tables,
+    /// What is answered is counted.
+    pub counts: bool,
     pub mounted: Vec<Mounted>,
 }
 
@@ -54,6 +57,7 @@ pub fn scene_of(project: &Project) -> Result<Scene> {
         tier1: Vec::new(),
         outside: Vec::new(),
         tables: Tables::default(),
+        counts: false,
         mounted,
     })
 }
@@ -70,7 +74,7 @@ fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
 /// What init does, in order. `lowers`: topmost first, below the project's directory in
 /// the store.
 pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], scene: &Scene) -> Result<Plan> {
-    let Scene { shape, mounts, repositories, shown, stubs, tier1, outside, tables, mounted } = scene;
+    let Scene { shape, mounts, repositories, shown, stubs, tier1, outside, tables, counts, mounted } = scene;
     let surroundings = Surroundings { shape, place, mounts, mounted };
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
@@ -99,6 +103,10 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
             let mut cover = Cover::new(store, files)?.bind(&library, psfs::environment::SHOWN)?.with_door();
             for (table, name) in tables.files.iter().zip(page::TABLES) {
                 cover = cover.bind(table, &name.to_string_lossy())?;
+            }
+            if *counts {
+                let file = place.staging().join(session).join(counts::FILE);
+                cover = cover.bind_writable(&file, counts::FILE)?;
             }
             if tables.roots.is_empty() { cover } else { cover.with_page() }
         }

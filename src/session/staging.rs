@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Mode, chmodat};
 use rustix::io::Errno;
 
 use super::checkpoint;
+use super::counts;
 use super::project::Place;
 use super::record::{self, Record};
 use crate::error::{Context, Result};
@@ -89,7 +90,7 @@ pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
 /// Takes away what the mount and the session's end left. A spare with a trace of a
 /// volatile mount in it could not be mounted again.
 fn clean(staging: &Path) -> Result<()> {
-    for name in ["socket", record::ALONE, record::OVER, checkpoint::NAME] {
+    for name in ["socket", record::ALONE, record::OVER, checkpoint::NAME, counts::FILE] {
         remove::remove_tree(&staging.join(name))?;
     }
     remove::remove_tree(&staging.join("work/work"))

@@ -36,6 +36,7 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
         workspace: MAIN,
         sync: true,
         alone: Some(Alone::Discard),
+        counts: false,
         psfs: false,
         snapshots: false,
         meter: &meter,

@@ -164,9 +164,10 @@ unsafe fn open_from_table(path: *const c_char, flags: c_int) -> Option<isize> {
     matches!(unsafe { find(path.cast()) }, Answer::Absent).then_some(-ENOENT)
 }
 
-/// A function of libc: its name, its arguments, what answers it, and what else does.
+/// A function of libc: its name, as what it is counted, its arguments, what answers it, and
+/// what else does.
 macro_rules! function {
-    ($name:ident ($($argument:ident: $kind:ty),+) $hot:expr, $cold:expr) => {
+    ($name:ident $counted:ident ($($argument:ident: $kind:ty),+) $hot:expr, $cold:expr) => {
         /// # Safety
         /// As of the function of this name in libc.
         #[unsafe(no_mangle)]
@@ -174,7 +175,10 @@ macro_rules! function {
         pub unsafe extern "C" fn $name($($argument: $kind),+) -> c_int {
             // SAFETY: what the pointers point to is the caller's promise.
             unsafe {
-                match $hot {
+                let answer = $hot;
+                #[cfg(counting)]
+                super::count::note(super::counts::$counted, answer);
+                match answer {
                     Some(answer) => finish(answer),
                     None => $cold,
                 }
@@ -185,8 +189,8 @@ macro_rules! function {
 
 /// The same by several names.
 macro_rules! interpose {
-    ($([$($name:ident)+] $arguments:tt = $hot:expr, else $cold:expr;)+) => {
-        $($(function! { $name $arguments $hot, $cold })+)+
+    ($($counted:ident [$($name:ident)+] $arguments:tt = $hot:expr, else $cold:expr;)+) => {
+        $($(function! { $name $counted $arguments $hot, $cold })+)+
     };
 }
 
@@ -195,25 +199,25 @@ type Path = *const c_char;
 const HERE: c_int = sys::AT_FDCWD;
 
 interpose! {
-    [stat stat64] (path: Path, out: Out) = stat_from_table(path, out.cast(), 0), else cold::fstatat(HERE, path, out, 0);
-    [lstat lstat64] (path: Path, out: Out) = stat_from_table(path, out.cast(), AT_SYMLINK_NOFOLLOW),
+    STAT [stat stat64] (path: Path, out: Out) = stat_from_table(path, out.cast(), 0), else cold::fstatat(HERE, path, out, 0);
+    STAT [lstat lstat64] (path: Path, out: Out) = stat_from_table(path, out.cast(), AT_SYMLINK_NOFOLLOW),
         else cold::fstatat(HERE, path, out, AT_SYMLINK_NOFOLLOW);
-    [fstatat fstatat64] (at: c_int, path: Path, out: Out, flags: c_int) = stat_from_table(path, out.cast(), flags),
+    STAT [fstatat fstatat64] (at: c_int, path: Path, out: Out, flags: c_int) = stat_from_table(path, out.cast(), flags),
         else cold::fstatat(at, path, out, flags);
-    [__xstat __xstat64] (version: c_int, path: Path, out: Out) = of_version(version, stat_from_table(path, out.cast(), 0)),
+    STAT [__xstat __xstat64] (version: c_int, path: Path, out: Out) = of_version(version, stat_from_table(path, out.cast(), 0)),
         else cold::fstatat(HERE, path, out, 0);
-    [__lxstat __lxstat64] (version: c_int, path: Path, out: Out) =
+    STAT [__lxstat __lxstat64] (version: c_int, path: Path, out: Out) =
         of_version(version, stat_from_table(path, out.cast(), AT_SYMLINK_NOFOLLOW)),
         else cold::fstatat(HERE, path, out, AT_SYMLINK_NOFOLLOW);
-    [__fxstatat __fxstatat64] (version: c_int, at: c_int, path: Path, out: Out, flags: c_int) =
+    STAT [__fxstatat __fxstatat64] (version: c_int, at: c_int, path: Path, out: Out, flags: c_int) =
         of_version(version, stat_from_table(path, out.cast(), flags)), else cold::fstatat(at, path, out, flags);
-    [statx] (at: c_int, path: Path, flags: c_int, mask: c_uint, out: Out) = statx_from_table(path, out.cast(), flags, mask),
+    STATX [statx] (at: c_int, path: Path, flags: c_int, mask: c_uint, out: Out) = statx_from_table(path, out.cast(), flags, mask),
         else cold::statx(at, path, flags, mask, out);
-    [access] (path: Path, mode: c_int) = access_from_table(path, mode), else cold::access(path, mode);
-    [faccessat] (at: c_int, path: Path, mode: c_int, flags: c_int) =
+    ACCESS [access] (path: Path, mode: c_int) = access_from_table(path, mode), else cold::access(path, mode);
+    ACCESS [faccessat] (at: c_int, path: Path, mode: c_int, flags: c_int) =
         if flags == 0 { access_from_table(path, mode) } else { None }, else cold::faccessat(at, path, mode, flags);
-    [open open64] (path: Path, flags: c_int, mode: c_uint) = open_from_table(path, flags), else cold::open(path, flags, mode);
-    [openat openat64] (at: c_int, path: Path, flags: c_int, mode: c_uint) = open_from_table(path, flags),
+    OPEN [open open64] (path: Path, flags: c_int, mode: c_uint) = open_from_table(path, flags), else cold::open(path, flags, mode);
+    OPEN [openat openat64] (at: c_int, path: Path, flags: c_int, mode: c_uint) = open_from_table(path, flags),
         else cold::openat(at, path, flags, mode);
 }
 

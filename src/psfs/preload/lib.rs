@@ -26,6 +26,12 @@ mod answer;
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 mod arch;
 mod cold;
+#[cfg(counting)]
+mod count;
+#[cfg(counting)]
+#[path = "../counts.rs"]
+#[allow(dead_code)] // vrift's half
+mod counts;
 #[path = "../door.rs"]
 #[allow(dead_code)] // the mover's half
 mod door;

@@ -97,6 +97,8 @@ extern "C" fn load() {
 fn find_roots() -> Option<()> {
     // SAFETY: a C string of ours.
     let cover = unsafe { sys::open_path(sys::AT_FDCWD, place::store()) }.ok()?;
+    #[cfg(counting)]
+    super::count::load(&cover);
     let page = Page::open(sys::map(&sys::open_file(&cover, page::NAME).ok()?).ok()?)?;
     let mut count = 0;
     let mut last = None;

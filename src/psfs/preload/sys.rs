@@ -128,6 +128,14 @@ pub fn open_file(at: &Fd, name: &CStr) -> Result<Fd, isize> {
     Fd::new(unsafe { call(number::OPENAT, [fd(at.0), name.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) })
 }
 
+/// Opens a file for reading and writing.
+#[cfg(counting)]
+pub fn open_for_writing(at: &Fd, name: &CStr) -> Result<Fd, isize> {
+    const O_RDWR: usize = 2;
+    // SAFETY: a C string.
+    Fd::new(unsafe { call(number::OPENAT, [fd(at.0), name.as_ptr() as usize, O_RDWR | O_CLOEXEC, 0, 0, 0]) })
+}
+
 /// struct statx_timestamp.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -232,6 +240,21 @@ pub fn map(file: &Fd) -> Result<&'static [u8], isize> {
     }
     // SAFETY: mapped, never unmapped, and not changed: its file is read-only in here.
     Ok(unsafe { core::slice::from_raw_parts(answer as *const u8, length) })
+}
+
+/// Maps so many bytes of a file that others write to, too.
+#[cfg(counting)]
+pub fn map_shared(file: &Fd, length: usize) -> Result<*mut u8, isize> {
+    // SAFETY: an empty C string: the descriptor itself.
+    let stat = unsafe { statx_with(file.0, c"".as_ptr().cast(), AT_EMPTY_PATH, STATX_BASIC) }?;
+    if (stat.size as usize) < length {
+        return Err(EIO);
+    }
+    const PROT_READ_WRITE: usize = 3;
+    const MAP_SHARED: usize = 1;
+    // SAFETY: a new mapping, at a place that the kernel chooses.
+    let answer = unsafe { call(number::MMAP, [0, length, PROT_READ_WRITE, MAP_SHARED, fd(file.0), 0]) };
+    if answer < 0 && answer >= -4095 { Err(-answer) } else { Ok(answer as *mut u8) }
 }
 
 /// Blocks all signals of this thread; returns what was blocked before.
