@@ -34,6 +34,7 @@ const UNSAFE: &[&str] = &[
     "os/userns.rs",
     "psfs/preload/answer.rs",
     "psfs/preload/cold.rs",
+    "psfs/preload/count.rs",
     "psfs/preload/lib.rs",
     "psfs/preload/mover.rs",
     "psfs/preload/state.rs",
