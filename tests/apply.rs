@@ -114,6 +114,29 @@ fn what_is_run_by_the_machine_is_named_first() {
 }
 
 #[test]
+fn hooks_are_named_first_wherever_git_is_told_to_look_for_them() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("aaa", "1");
+    world.sh("echo 2 > aaa; mkdir -p scripts/hooks; echo h > scripts/hooks/pre-push; echo x > scripts/other").ok();
+    let plan = || {
+        let mut command = world.vrift();
+        Ran(command.args(["apply", "-n"]).env_remove("GIT_CONFIG_GLOBAL").output().unwrap()).ok()
+    };
+    let first = || plan().lines().next().unwrap_or("").to_owned();
+    assert!(!first().contains("hook"), "{}", first());
+    // the project's own configuration, then the user's
+    world.write(".git/config", "[core]\n\thooksPath = scripts/hooks\n");
+    assert!(first().contains("scripts/hooks/pre-push  (a git hook)"), "{}", first());
+    std::fs::remove_dir_all(world.project.join(".git")).unwrap();
+    assert!(!first().contains("hook"), "{}", first());
+    let path = world.project.join("scripts/hooks");
+    world.write("../home/.gitconfig", format!("[core]\n\thooksPath = {}\n", path.display()));
+    assert!(first().contains("scripts/hooks/pre-push  (a git hook)"), "{}", first());
+    assert_eq!(plan().matches("(a git hook)").count(), 1, "{}", plan());
+}
+
+#[test]
 fn a_link_on_the_host_is_never_followed() {
     needs_sessions!();
     let world = World::new();
