@@ -118,7 +118,9 @@ fn hooks_are_named_first_wherever_git_is_told_to_look_for_them() {
     needs_sessions!();
     let world = World::new();
     world.write("aaa", "1");
-    world.sh("echo 2 > aaa; mkdir -p scripts/hooks; echo h > scripts/hooks/pre-push; echo x > scripts/other").ok();
+    world
+        .sh("echo 2 > aaa; mkdir -p scripts/hooks; echo h > scripts/hooks/pre-push; echo x > scripts/other")
+        .ok();
     let plan = || {
         let mut command = world.vrift();
         Ran(command.args(["apply", "-n"]).env_remove("GIT_CONFIG_GLOBAL").output().unwrap()).ok()

@@ -9,17 +9,16 @@ use super::patch::{self, Counts};
 use super::printer::{Printer, Tone, counted, size};
 use crate::cas::Digest;
 use crate::cli::{self, Global};
-use crate::config::class::Class;
 use crate::error::Result;
 use crate::manifest::compare::{Differs, Item, Mark, compare};
 use crate::manifest::conflict::Open;
 use crate::manifest::node::{Entry, Kind};
 use crate::manifest::roots::resolve;
+use crate::session::apply::select::Select;
 use crate::session::checkpoint::{LIVE, known_live_root};
 use crate::session::mounts;
 use crate::session::project::Project;
 use crate::session::resolve::conflicts;
-use crate::session::sync::explain::explain;
 
 pub fn run(global: &Global, args: &cli::Diff, printer: &Printer) -> Result<Status> {
     let mut project = super::project_to_read(global)?;
@@ -74,8 +73,13 @@ fn items(project: &Project, args: &cli::Diff, after: &str, live: Option<Digest>)
     let covered = if with_host { mounts::covered(project)? } else { Vec::new() };
     let skip =
         |path: &[u8]| covered.iter().any(|mount| path == mount.as_slice() || mounts::is_below(path, mount));
+    let select = match after.or(before).filter(|_| with_host) {
+        Some(root) => Some(Select::new(project, root, &[], &[])?),
+        None => None,
+    };
+    // who cannot be asked is not own: its paths are told one by one
     let whole =
-        |path: &[u8]| with_host && explain(&project.root, &project.config, path, true).class == Class::Own;
+        |path: &[u8]| select.as_ref().is_some_and(|select| select.is_own(path, true).unwrap_or(false));
     compare(manifest, before.as_ref(), after.as_ref(), &skip, &whole)
 }
 

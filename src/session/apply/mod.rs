@@ -22,7 +22,7 @@ mod names;
 pub mod own;
 mod plan;
 pub mod risk;
-mod select;
+pub mod select;
 mod stamps;
 mod write;
 

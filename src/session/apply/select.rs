@@ -9,14 +9,16 @@ use std::sync::Arc;
 
 use crate::cas::Digest;
 use crate::error::Result;
-use crate::manifest::dir::lookup;
+use crate::manifest::chunk::Listing;
+use crate::manifest::dir::read_root;
 use crate::manifest::lines::text_of;
+use crate::manifest::node::Entry;
 use crate::os::cursor::split;
 use crate::os::dir::Dir;
 use crate::session::mounts::{self, is_below};
 use crate::session::project::Project;
 use crate::session::sync::class::{Class, Classes, Rules};
-use crate::session::sync::walk::{join, read_rules};
+use crate::session::sync::walk::read_rules;
 
 /// What is to become of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Select<'a> {
 struct Inside {
     rules: Option<Arc<Rules>>,
     own: bool,
+    /// What the applied state has there.
+    tree: Option<Digest>,
 }
 
 impl<'a> Select<'a> {
@@ -107,36 +111,51 @@ impl<'a> Select<'a> {
         Ok(self.classes.of_path(inside.rules.as_ref(), path, is_dir, inside.own))
     }
 
+    /// From the nearest directory above that is known, so that nothing recurses on the depth of
+    /// a tree, and a walk down one asks for each directory once.
     fn inside(&self, dir: &[u8]) -> Result<Inside> {
-        if let Some(known) = self.known.borrow().get(dir) {
-            return Ok(known.clone());
+        let mut unknown = Vec::new();
+        let mut at = dir;
+        let mut inside = loop {
+            if let Some(known) = self.known.borrow().get(at) {
+                break known.clone();
+            }
+            let Some((above, name)) = split(at) else { break self.top()? };
+            unknown.push((at, name));
+            at = above;
+        };
+        for (at, name) in unknown.into_iter().rev() {
+            let own = self.classes.of_path(inside.rules.as_ref(), at, true, inside.own) == Class::Own;
+            let entry = self.entry(inside.tree.as_ref(), name)?;
+            let tree = entry.and_then(|entry| entry.tree());
+            let rules = self.with_file(at, tree.as_ref(), inside.rules)?;
+            inside = Inside { rules, own, tree };
+            self.known.borrow_mut().insert(at.to_vec(), inside.clone());
         }
-        // from the top, so that nothing recurses on the depth of a tree
-        let mut inside = Inside { rules: self.with_file(b"", self.classes.top())?, own: false };
-        let mut at = Vec::new();
-        for name in dir.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-            at = join(&at, name);
-            let known = self.known.borrow().get(&at).cloned();
-            inside = match known {
-                Some(known) => known,
-                None => {
-                    let own =
-                        self.classes.of_path(inside.rules.as_ref(), &at, true, inside.own) == Class::Own;
-                    let rules = self.with_file(&at, inside.rules.clone())?;
-                    let inside = Inside { rules, own };
-                    self.known.borrow_mut().insert(at.clone(), inside.clone());
-                    inside
-                }
-            };
-        }
-        self.known.borrow_mut().insert(dir.to_vec(), inside.clone());
         Ok(inside)
     }
 
+    /// What holds in the project's root directory.
+    fn top(&self) -> Result<Inside> {
+        let tree = read_root(&self.project.manifest, &self.root)?.tree();
+        let top = Inside { rules: self.with_file(b"", tree.as_ref(), self.classes.top())?, own: false, tree };
+        self.known.borrow_mut().insert(Vec::new(), top.clone());
+        Ok(top)
+    }
+
+    fn entry(&self, tree: Option<&Digest>, name: &[u8]) -> Result<Option<Entry>> {
+        Ok(Listing::open(&self.project.manifest, tree)?.get(name)?.cloned())
+    }
+
     /// The workspace's `.gitignore`, else the host's.
-    fn with_file(&self, dir: &[u8], outer: Option<Arc<Rules>>) -> Result<Option<Arc<Rules>>> {
+    fn with_file(
+        &self,
+        dir: &[u8],
+        tree: Option<&Digest>,
+        outer: Option<Arc<Rules>>,
+    ) -> Result<Option<Arc<Rules>>> {
         let Some(outer) = outer else { return Ok(None) };
-        let ours = lookup(&self.project.manifest, &self.root, &join(dir, b".gitignore"))?;
+        let ours = self.entry(tree, b".gitignore")?;
         let text = match ours.as_ref().and_then(|entry| entry.content()) {
             Some(content) => text_of(&self.project.store, content)?,
             None => {
