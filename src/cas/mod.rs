@@ -24,6 +24,7 @@
 pub mod copy;
 pub mod debt;
 pub mod digest;
+pub mod durable;
 pub mod finding;
 pub mod format;
 pub mod publish;
@@ -34,6 +35,7 @@ pub mod sparse;
 pub mod store;
 pub mod sweep;
 pub mod verify;
+pub mod young;
 
 pub use digest::Digest;
 pub use store::Store;

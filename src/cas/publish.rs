@@ -18,6 +18,7 @@ use super::digest::Digest;
 use super::sparse;
 use super::store::{Publishing, Store};
 use crate::error::{Context, Error, Result};
+use crate::os::failpoint;
 use crate::os::link::link_unnamed;
 
 /// Up to this many bytes a file is read into memory in one go.
@@ -153,7 +154,8 @@ impl Store {
         if keep == Keep::Mode && mode & !0o777 == 0 && mode & 0o400 != 0 {
             return Ok(());
         }
-        rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o444)).context("chmod", path())
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o444)).context("chmod", path())?;
+        failpoint::at("object.settled").context("chmod", path())
     }
 
     /// Whether the object is there with the right size. One of another size is never
@@ -194,6 +196,7 @@ impl Store {
     ) -> Result<bool> {
         let name = digest.object_path();
         let path = || self.objects_path().join(&name);
+        failpoint::at("object.link").context("publish object", path())?;
         let mut outcome = link(self.objects(), &name);
         if outcome == Err(Errno::NOENT) {
             match rustix::fs::mkdirat(self.objects(), &name[..2], Mode::RWXU) {
@@ -203,7 +206,7 @@ impl Store {
             outcome = link(self.objects(), &name);
         }
         match outcome {
-            Ok(()) => Ok(true),
+            Ok(()) => failpoint::at("object.linked").context("publish object", path()).map(|()| true),
             Err(Errno::EXIST) => {
                 let stat = rustix::fs::statat(self.objects(), name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
                     .context("look at object", path())?;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::store::Store;
 use crate::error::{Context, Error, Result, plain};
-use crate::os::{immutable, mkdir};
+use crate::os::{failpoint, immutable, mkdir};
 
 pub const NAME: &str = "quarantine";
 
@@ -26,7 +26,10 @@ impl Store {
         for number in 0..10_000 {
             let to = if number == 0 { name.clone() } else { format!("{name}.{number}") };
             match move_to(path, &place.join(&to)) {
-                Ok(()) => return Ok(Some(Path::new(NAME).join(to))),
+                Ok(()) => {
+                    failpoint::at("quarantine.moved").context("move aside", path)?;
+                    return Ok(Some(Path::new(NAME).join(to)));
+                }
                 Err(Errno::NOENT) => return Ok(None),
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno).context("move aside", path),
@@ -42,6 +45,7 @@ impl Store {
         mkdir::private(&place)?;
         let path = place.join(name);
         std::fs::write(&path, bytes).context("write", &path)?;
+        failpoint::at("quarantine.written").context("write", &path)?;
         Ok(Path::new(NAME).join(name))
     }
 

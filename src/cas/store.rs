@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::digest::Digest;
+use super::digest::{Digest, SHARD_CHARS};
+use super::durable::Point;
 use super::format::{self, Permits};
+use super::sweep::Name;
 use crate::error::{Context, Error, Result};
 use crate::os::lock::{Hold, Lock};
 use crate::os::mkdir;
+use crate::os::{boot, failpoint};
 
 /// An open store.
 pub struct Store {
@@ -87,6 +90,13 @@ impl Store {
         self.root.join("objects")
     }
 
+    /// Where the object of a name is.
+    pub fn object_path_of(&self, name: &Name) -> PathBuf {
+        let name = String::from_utf8_lossy(name);
+        let (shard, rest) = name.split_at_checked(SHARD_CHARS).unwrap_or((&name, ""));
+        self.objects_path().join(shard).join(rest)
+    }
+
     pub(super) fn objects(&self) -> BorrowedFd<'_> {
         self.objects.as_fd()
     }
@@ -128,9 +138,15 @@ fn create(root: &Path) -> Result<()> {
         "Signature: 8a477f597d28d172789f06886806bc55\n# Lower trees and staging of vrift: not for backups.\n";
     let path = root.join("projects/CACHEDIR.TAG");
     std::fs::write(&path, tag).context("write", &path)?;
+    failpoint::at("store.laid").context("write", &path)?;
     let half = root.join(format!("{}.{}", format::NAME, std::process::id()));
-    std::fs::write(&half, format::initial()).context("write", &half)?;
+    // synced: without it a power cut could leave one that is empty, which nobody would read
+    let write =
+        || std::fs::write(&half, format::initial()).and_then(|()| std::fs::File::open(&half)?.sync_all());
+    write().context("write", &half)?;
+    Point { boot: boot::id(), ..Point::default() }.write(root, false)?;
     let path = root.join(format::NAME);
+    failpoint::at("store.format").context("write", &path)?;
     std::fs::rename(&half, &path).context("write", &path)
 }
 

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::digest::{Digest, NAME_CHARS, SHARD_CHARS};
 use super::store::Store;
 use crate::error::{Context, Error, Kind, Result};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 
 /// The name of an object without its slash.
@@ -111,12 +112,10 @@ impl Store {
             .then(|| rustix::fs::openat(self.objects(), path.as_slice(), flags, Mode::empty()).ok())
             .flatten();
         match unlinkat(self.objects(), path.as_slice(), AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(large),
-            Err(errno) => {
-                let shown = self.objects_path().join(String::from_utf8_lossy(&path).as_ref());
-                Err(errno).context("remove object", shown)
-            }
+            Ok(()) | Err(Errno::NOENT) => failpoint::at("object.removed").map(|()| large),
+            Err(errno) => Err(errno),
         }
+        .context("remove object", self.objects_path().join(String::from_utf8_lossy(&path).as_ref()))
     }
 }
 
@@ -131,7 +130,7 @@ impl Digest {
     }
 }
 
-fn name_of(shard: &str, rest: &CStr) -> Option<Name> {
+pub(super) fn name_of(shard: &str, rest: &CStr) -> Option<Name> {
     [shard.as_bytes(), rest.to_bytes()].concat().try_into().ok()
 }
 

@@ -113,6 +113,8 @@ pub enum Verb {
     Answer(Answer),
     #[command(hide = true)]
     Checkpoint(Checkpoint),
+    #[command(hide = true)]
+    Flush(Flush),
 }
 
 impl Cli {

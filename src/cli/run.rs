@@ -180,6 +180,14 @@ pub struct Checkpoint {
     pub younger: u64,
 }
 
+/// Writes out what runs have written; what a run starts, not a person.
+#[derive(Debug, Args)]
+pub struct Flush {
+    /// Seconds to wait first.
+    #[arg(long)]
+    pub after: u64,
+}
+
 /// Answers a request from inside a run; what a run starts, not a person.
 #[derive(Debug, Args)]
 pub struct Answer {

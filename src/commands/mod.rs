@@ -17,6 +17,7 @@ pub mod enter;
 pub mod events;
 pub mod exec;
 pub mod export;
+pub mod flush;
 pub mod fork;
 pub mod gc;
 pub mod log;
@@ -55,6 +56,7 @@ use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::workspace::MAIN;
 use crate::paths as places;
 use crate::session::inside::Inside;
+use crate::session::power;
 use crate::session::project::Project;
 use printer::Printer;
 
@@ -87,6 +89,10 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         }
         verb => verb,
     };
+    if verb.as_ref().is_some_and(uses_store) {
+        // what a power cut took is dealt with before anything else is done
+        power::look_after(&places::store(cli.global.store.as_deref())?, &|text| printer.warn(text))?;
+    }
     match verb {
         Some(Verb::Enter(enter)) => enter::run(&cli.global, enter, printer),
         Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
@@ -121,6 +127,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Man(args)) => man::run(&args, printer),
         Some(Verb::Answer(args)) => answer::run(&cli.global, &args),
         Some(Verb::Checkpoint(args)) => checkpoint::run(&cli.global, &args),
+        Some(Verb::Flush(args)) => flush::run(&cli.global, &args),
         None => {
             printer.out(FIRST_STEPS);
             Ok(0)
@@ -138,7 +145,24 @@ fn needs_outside(verb: &Verb) -> bool {
             | Verb::Man(_)
             | Verb::Answer(_)
             | Verb::Checkpoint(_)
+            | Verb::Flush(_)
     )
+}
+
+/// Whether a verb reads or writes what is stored.
+fn uses_store(verb: &Verb) -> bool {
+    let is_about_vrift = matches!(
+        verb,
+        Verb::Config(_)
+            | Verb::Allow(_)
+            | Verb::Doctor(_)
+            | Verb::Completions(_)
+            | Verb::Man(_)
+            | Verb::Answer(_)
+            | Verb::Checkpoint(_)
+            | Verb::Flush(_)
+    );
+    !is_about_vrift
 }
 
 const FIRST_STEPS: &str = "\

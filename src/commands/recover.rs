@@ -10,10 +10,11 @@ use crate::manifest::compare::compare;
 use crate::session::open::live;
 use crate::session::project::Project;
 use crate::session::record::{Record, now_ms};
-use crate::session::recover::{Fate, days_left, is_resumed, orphans, recover, states};
+use crate::session::recover::{Fate, days_left, finish_discarded, is_resumed, orphans, recover, states};
 
 pub fn run(global: &Global, args: Recover, printer: &Printer) -> Result<Status> {
     let mut project = super::known_project(global)?;
+    finish_discarded(&project)?;
     let mut found = orphans(&project)?;
     if let Some(wanted) = &args.session {
         found.retain(|orphan| &orphan.session == wanted);

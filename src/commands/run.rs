@@ -29,7 +29,7 @@ use crate::session::quota::Watch;
 use crate::session::record::{Alone, now_ms};
 use crate::session::recover::Orphan;
 use crate::session::take_in::Taken;
-use crate::session::{counts, environment, gc, git, plan, stack, sync, tier1, workspaces};
+use crate::session::{counts, environment, flush, gc, git, plan, stack, sync, tier1, workspaces};
 
 /// What is run.
 pub struct Job {
@@ -215,6 +215,9 @@ fn attempt(
     record_run(&departure.project, &run, head)?;
     if departure.taken.as_ref().is_some_and(|taken| taken.changed) {
         let _ = gc::start_if_due(&departure.project); // the next one may
+        if let Err(why) = flush::start(&departure.project) {
+            events.warn(&why.to_string());
+        }
     }
     if applying {
         apply_own(&mut departure, &run.workspace, printer, events)?;

@@ -31,6 +31,7 @@ pub const STORE: &str = "store";
 pub const HISTORY_BYTES: &str = "history.bytes";
 pub const CHECKPOINT: &str = "history.checkpoint";
 pub const GC_AUTO: &str = "gc.auto";
+pub const DURABLE_AFTER: &str = "durable.after";
 pub const MTIME: &str = "sync.mtime";
 pub const BIND: &str = "paths.bind";
 pub const CONFINE: &str = "run.confine";
@@ -85,6 +86,12 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Flag,
         in_project: false,
         about: "what nothing needs is removed in the background when there may be much of it (it is unless this is false)",
+    },
+    Key {
+        name: DURABLE_AFTER,
+        kind: Kind::Text,
+        in_project: false,
+        about: "how long after a run what it wrote is written out to the disk (10 s), or \"off\"",
     },
     list("paths.follow", "the host's edits come in"),
     list("paths.own", "taken from the host once, then the workspace's own"),

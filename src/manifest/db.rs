@@ -18,6 +18,7 @@ use super::schema::{self, Version};
 use super::store::Trees;
 use crate::cas::{Digest, Store};
 use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 
 pub const NAME: &str = "manifest.db";
@@ -150,7 +151,9 @@ impl Manifest {
             Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate),
         )?;
         let value = work(self)?; // dropping the transaction rolls it back
+        failpoint::at("manifest.commit").context("commit to", &self.path)?;
         self.doing("commit to", transaction.commit())?;
+        failpoint::at("manifest.committed").context("commit to", &self.path)?;
         Ok(value)
     }
 
@@ -216,6 +219,7 @@ impl Manifest {
         if size < if has_time { LARGE_LOG } else { HUGE_LOG } {
             return Ok(());
         }
+        failpoint::at("manifest.log").context("write back the log of", &self.path)?;
         // PASSIVE writes back beside others, who would wait for TRUNCATE; that has nothing left to write then, and
         // keeps the next first reader from reading old frames. Busy readers make it a no-op.
         let _ = self.connection.busy_timeout(Duration::ZERO);

@@ -26,6 +26,8 @@ pub enum Cause {
     Apply,
     /// The state before needs what is lost.
     Repair,
+    /// What came later was not on the disk when the power was cut.
+    PowerCut,
 }
 
 impl Cause {
@@ -41,6 +43,7 @@ impl Cause {
             Cause::Resolve => "resolve",
             Cause::Apply => "apply",
             Cause::Repair => "repair",
+            Cause::PowerCut => "power cut",
         }
     }
 }
@@ -105,7 +108,8 @@ impl Manifest {
         }
         let done = self.connection().execute(
             &format!(
-                "INSERT INTO head(id, workspace, root, cause, back, at) VALUES({NEXT}, ?1, ?2, ?3, ?4, ?5)"
+                "INSERT INTO head(id, workspace, root, cause, back, at, host_base)
+                 VALUES({NEXT}, ?1, ?2, ?3, ?4, ?5, (SELECT host_base FROM workspace WHERE id = ?1))"
             ),
             (workspace, to.as_bytes(), cause.text(), back, now()),
         );

@@ -22,6 +22,8 @@ pub(super) const NAMED: &[&str] = &[
     "SELECT head FROM workspace WHERE head IS NOT NULL",
     "SELECT host_base FROM workspace WHERE host_base IS NOT NULL",
     "SELECT forked FROM workspace WHERE forked IS NOT NULL",
+    "SELECT host_base FROM head h WHERE host_base IS NOT NULL AND
+     (SELECT count(*) FROM head newer WHERE newer.workspace = h.workspace AND newer.id > h.id) < 2",
     "SELECT root FROM snapshot",
     "SELECT root FROM base WHERE root IS NOT NULL",
     "SELECT target FROM base WHERE target IS NOT NULL",
@@ -87,13 +89,16 @@ impl Manifest {
 
     /// Forgets old heads, in one transaction.
     pub fn drop_heads(&self, numbers: &[i64]) -> Result<()> {
-        self.transaction(|manifest| {
-            let delete = manifest.connection().prepare_cached("DELETE FROM head WHERE id = ?1");
-            let mut delete = manifest.doing("prepare", delete)?;
-            numbers
-                .iter()
-                .try_for_each(|number| manifest.doing("forget a head in", delete.execute([number])).map(drop))
-        })
+        self.transaction(|manifest| manifest.forget_heads(numbers))
+    }
+
+    /// The same, inside a transaction.
+    pub fn forget_heads(&self, numbers: &[i64]) -> Result<()> {
+        let delete = self.connection().prepare_cached("DELETE FROM head WHERE id = ?1");
+        let mut delete = self.doing("prepare", delete)?;
+        numbers
+            .iter()
+            .try_for_each(|number| self.doing("forget a head in", delete.execute([number])).map(drop))
     }
 
     /// Forgets workspaces that were deleted as long ago as old heads are kept.

@@ -59,6 +59,7 @@ pub(crate) mod model;
 pub mod node;
 pub mod onto;
 pub mod reach;
+pub mod roll_back;
 pub mod roots;
 pub mod run;
 pub mod schema;

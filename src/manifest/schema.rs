@@ -5,7 +5,7 @@
 //! | `meta` | a fact about the project: its path, device and inode |
 //! | `tree` | a tree body by digest (encode.rs) |
 //! | `workspace` | a named line of work: its head, its host base, its base and layers on disk |
-//! | `head` | one head a workspace had, oldest first; its number is the N of `@N` |
+//! | `head` | one head a workspace had, oldest first, and its host base then; its number is the N of `@N` |
 //! | `snapshot` | a name and a message on a root, and the snapshot before it |
 //! | `base` | one lower tree: the root it shows, and the root it is being brought to |
 //! | `layer` | what lies over a base that several workspaces share, or over another layer |
@@ -135,6 +135,7 @@ DROP TABLE conflict;
 ALTER TABLE conflict_kept RENAME TO conflict;
 CREATE INDEX conflict_by_path ON conflict(workspace, path, id);
 ",
+    "ALTER TABLE head ADD COLUMN host_base BLOB;",
 ];
 
 /// What a manifest's version means to this build.

@@ -92,7 +92,7 @@ impl Manifest {
         self.doing("read workspaces from", rows)
     }
 
-    /// Deleted ones, too.
+    /// Deleted ones, too, oldest first.
     pub fn all_workspaces(&self) -> Result<Vec<Workspace>> {
         let query = format!("SELECT {COLUMNS} FROM workspace ORDER BY id");
         let mut query = self.doing("read", self.connection().prepare_cached(&query))?;

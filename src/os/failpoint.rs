@@ -1,19 +1,124 @@
 //! Named places where a test can kill the process, or make a step fail.
 //!
 //! `VRIFT_FAILPOINT=NAME` kills the process (SIGKILL) when it comes to that place,
-//! `NAME:3` the third time; `NAME=28` makes the step fail with that error number
-//! instead (`NAME:3=28`; each time: `NAME:*=28`), and `NAME=stop` stops the process there
-//! (SIGSTOP). Several are separated by commas. In builds without debug assertions there are none.
+//! `NAME:3` the third time; `NAME!` kills its whole process group; `NAME=28` makes the step
+//! fail with that error number instead (`NAME:3=28`; each time: `NAME:*=28`), and `NAME=stop`
+//! stops the process there (SIGSTOP). Several are separated by commas.
+//! `VRIFT_FAILPOINTS_MET=FILE` writes the name of each place that is come to into a file. In
+//! builds without debug assertions there is nothing of this.
 
 use rustix::io::Errno;
+
+/// Every place: right before or after a change of state.
+/// `tests/killed.rs` kills at each of them.
+pub const ALL: &[&str] = &[
+    "apply.away",
+    "apply.committed",
+    "apply.done",
+    "apply.dressed",
+    "apply.exchange",
+    "apply.link",
+    "apply.made",
+    "apply.own",
+    "apply.planned",
+    "apply.recorded",
+    "apply.removed",
+    "apply.replaced",
+    "apply.staged",
+    "apply.swapped",
+    "apply.synced",
+    "base.aside",
+    "base.rendered",
+    "bundle.received",
+    "bundle.synced",
+    "checkpoint.read",
+    "checkpoint.recorded",
+    "commit.gathered",
+    "commit.written",
+    "copy.file",
+    "copy.tmpfile",
+    "destroy.marked",
+    "destroy.part",
+    "destroy.unnamed",
+    "discard.emptied",
+    "discard.marked",
+    "discard.settled",
+    "durable.sync",
+    "durable.synced",
+    "fold.begun",
+    "fold.done",
+    "fold.marked",
+    "forget.begun",
+    "forget.removed",
+    "forget.renamed",
+    "gc.heads",
+    "gc.marked",
+    "gc.object",
+    "gc.tidied",
+    "gc.trees",
+    "layer.made",
+    "layer.rendered",
+    "links.written",
+    "manifest.commit",
+    "manifest.committed",
+    "manifest.log",
+    "mover.emptied",
+    "mover.first",
+    "mover.linked",
+    "mover.recorded",
+    "mover.shown",
+    "mover.switched",
+    "object.link",
+    "object.linked",
+    "object.removed",
+    "object.settled",
+    "power.heads",
+    "power.lowers",
+    "power.objects",
+    "power.synced",
+    "project.begun",
+    "project.moved",
+    "quarantine.moved",
+    "quarantine.written",
+    "repair.head",
+    "repair.lower",
+    "repair.mode",
+    "repair.stack",
+    "repair.tree",
+    "session.ended",
+    "session.named",
+    "session.opened",
+    "staging.made",
+    "staging.written",
+    "store.format",
+    "store.laid",
+    "sweep.base",
+    "sweep.removed",
+    "sweep.settled",
+    "sync.walked",
+    "take-in.closed",
+    "take-in.committed",
+    "take-in.published",
+    "take-in.read",
+    "take-in.removed",
+    "take-in.settled",
+    "take-in.shown",
+    "upper.layered",
+    "upper.marked",
+    "workspace.deleted",
+    "workspace.emptied",
+];
 
 /// A place; does nothing unless a test named it.
 #[cfg(debug_assertions)]
 pub fn at(name: &str) -> Result<(), Errno> {
+    use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static WANTED: OnceLock<Vec<(Wanted, AtomicU64)>> = OnceLock::new();
+    debug_assert!(ALL.contains(&name), "failpoint {name} is not in the list");
+    note(name);
     let parsed = || {
         let text = std::env::var("VRIFT_FAILPOINT").unwrap_or_default();
         let wanted = text.split(',').filter_map(Wanted::parse);
@@ -24,12 +129,12 @@ pub fn at(name: &str) -> Result<(), Errno> {
         if wanted.time.is_some_and(|wanted| wanted != time) {
             continue;
         }
-        let signal = match wanted.what {
+        let _ = match wanted.what {
             What::Fail(errno) => return Err(Errno::from_raw_os_error(errno)),
-            What::Stop => rustix::process::Signal::STOP,
-            What::Kill => rustix::process::Signal::KILL,
+            What::Stop => kill_process(getpid(), Signal::STOP),
+            What::Kill => kill_process(getpid(), Signal::KILL),
+            What::KillAll => kill_current_process_group(Signal::KILL),
         };
-        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     }
     Ok(())
 }
@@ -38,6 +143,20 @@ pub fn at(name: &str) -> Result<(), Errno> {
 #[inline(always)]
 pub fn at(_: &str) -> Result<(), Errno> {
     Ok(())
+}
+
+/// One write for each: processes and threads add to the same file.
+#[cfg(debug_assertions)]
+fn note(name: &str) {
+    use std::io::Write;
+    static FILE: std::sync::OnceLock<Option<std::fs::File>> = std::sync::OnceLock::new();
+    let open = || {
+        let path = std::env::var_os("VRIFT_FAILPOINTS_MET")?;
+        std::fs::OpenOptions::new().append(true).create(true).open(path).ok()
+    };
+    if let Some(mut file) = FILE.get_or_init(open).as_ref() {
+        let _ = file.write_all(format!("{name}\n").as_bytes());
+    }
 }
 
 #[cfg(debug_assertions)]
@@ -50,9 +169,11 @@ struct Wanted {
 }
 
 #[cfg(debug_assertions)]
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Kill,
+    /// The whole process group.
+    KillAll,
     Stop,
     Fail(i32),
 }
@@ -60,10 +181,11 @@ enum What {
 #[cfg(debug_assertions)]
 impl Wanted {
     fn parse(text: &str) -> Option<Self> {
-        let (place, what) = match text.split_once('=') {
-            Some((place, "stop")) => (place, What::Stop),
-            Some((place, errno)) => (place, What::Fail(errno.parse().ok()?)),
-            None => (text, What::Kill),
+        let (place, what) = match (text.split_once('='), text.strip_suffix('!')) {
+            (Some((place, "stop")), _) => (place, What::Stop),
+            (Some((place, errno)), _) => (place, What::Fail(errno.parse().ok()?)),
+            (None, Some(place)) => (place, What::KillAll),
+            (None, None) => (text, What::Kill),
         };
         let (name, time) = match place.split_once(':') {
             Some((name, "*")) => (name, None),
@@ -83,6 +205,7 @@ mod tests {
         let wanted = |name: &str, time, what| Some(Wanted { name: name.into(), time, what });
         assert_eq!(Wanted::parse("apply.staged"), wanted("apply.staged", Some(1), What::Kill));
         assert_eq!(Wanted::parse("apply.swapped:3"), wanted("apply.swapped", Some(3), What::Kill));
+        assert_eq!(Wanted::parse("apply.swapped:3!"), wanted("apply.swapped", Some(3), What::KillAll));
         assert_eq!(Wanted::parse("apply.swapped:3=28"), wanted("apply.swapped", Some(3), What::Fail(28)));
         assert_eq!(Wanted::parse("mover.linked=stop"), wanted("mover.linked", Some(1), What::Stop));
         assert_eq!(Wanted::parse("a:*=22"), wanted("a", None, What::Fail(22)));

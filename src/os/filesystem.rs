@@ -8,10 +8,23 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
-use crate::os::dir::Dir;
+use crate::os::dir::{Dir, stat_fd};
 use crate::os::link::link_unnamed;
 use crate::os::lock::{Hold, Lock};
 use crate::os::xattr;
+
+/// The clock of a directory's filesystem: the ctime of a file that never has a name.
+/// Where none can be made there, the system's clock.
+pub fn clock_of(root: &Path) -> (i64, u32) {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(fd) = rustix::fs::open(root, flags, Mode::RUSR)
+        && let Ok(stat) = stat_fd(&fd)
+    {
+        return stat.ctime;
+    }
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    (now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
 
 /// What statfs(2) and statvfs(3) say.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The kernel's files, names and locks, with errors that say what and where.
 
 pub mod beneath;
+pub mod boot;
 pub mod crew;
 pub mod cursor;
 pub mod dir;

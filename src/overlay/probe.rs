@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cas::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::manifest::node::{Content, Entry, Kind, Meta, Time};
+use crate::os::boot;
 use crate::os::cursor::c_name;
 use crate::os::dir::Dir;
 use crate::os::link::link_unnamed;
@@ -184,10 +185,9 @@ fn mount(scratch: &Path, data: Option<CString>) -> Result<PathBuf> {
 
 fn key() -> String {
     let system = rustix::system::uname();
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     [system.release(), system.version()].map(|text| text.to_string_lossy().into_owned()).join(" ")
         + " "
-        + boot.trim()
+        + &boot::id()
 }
 
 #[cfg(test)]

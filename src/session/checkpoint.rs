@@ -39,6 +39,7 @@ use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::node::Content;
 use crate::manifest::onto::{DirAt, apply_onto};
 use crate::os::dir::{Dir, Stat};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
 use crate::overlay::upper::{self, Upper};
@@ -286,6 +287,7 @@ fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken
     let Some(seen) = look(project, staging, session)? else { return Ok(None) };
     let Look { record, upper, known, new_bytes, token } = seen;
     let mut taken = summary(&upper, new_bytes);
+    failpoint::at("checkpoint.read").context("take in", staging)?;
     let ended = project.manifest.transaction(|manifest| {
         // Ended and put away meanwhile: there is nothing left to take in.
         if Record::read(staging)?.filter(|record| record.session == session).is_none() {
@@ -301,6 +303,7 @@ fn read(project: &Project, staging: &Path, session: &str) -> Result<Option<Taken
     if ended {
         return Ok(None);
     }
+    failpoint::at("checkpoint.recorded").context("take in", staging)?;
     known.write(staging)?;
     project.store.add_debt(taken.new_bytes);
     Ok(Some(taken))

@@ -9,9 +9,10 @@ use super::project::Project;
 use super::record::{self, Record};
 use super::take_in::{self, Taken, Trust};
 use crate::cas::store::Publishing;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::manifest::run::Run;
 use crate::ns::{Desk, Left};
+use crate::os::failpoint;
 use crate::overlay::since::Since;
 
 /// What leaving did.
@@ -81,11 +82,12 @@ pub fn leave(session: Session, leaving: Leaving, mut desk: Option<&mut Desk>) ->
         Left::OthersLive => Ok(Departure { applied, ..nothing(project) }),
         Left::Last { ended, unmounted } => {
             shape.cgroup.as_deref().map(cgroup::remove);
+            failpoint::at("session.ended").context("end", project.staging().join(&name))?;
             let trust = if unmounted { Trust::Closed } else { Trust::MayBeWritten };
             let staging = project.staging().join(&name);
             if discard {
                 let wrote = take_in::has_written(&staging)?;
-                take_in::discard(&staging)?;
+                take_in::discard(&project, &staging)?;
                 return Ok(Departure { ended, discarded: Some(wrote), ..nothing(project) });
             }
             if let Some(why) = record::over(&staging) {

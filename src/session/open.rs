@@ -33,6 +33,7 @@ use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
+use crate::os::{boot, failpoint};
 use crate::overlay::projection::STUB;
 use crate::progress::Meter;
 use crate::psfs::library;
@@ -264,7 +265,7 @@ fn open_new(
         mounts: scene.mounts.iter().map(|mount| mount.path.clone()).collect(),
         made: Vec::new(),
         preload: library::publish(project.store.root())?.is_some(),
-        boot: record::boot_id(),
+        boot: boot::id(),
         started: record::now_ms(),
     };
     let staging = staging::make(&project, &mut record, &root, &|staging| {
@@ -277,6 +278,7 @@ fn open_new(
         record::mark_alone(&staging, why)?;
     }
     write_name(&lock, &name, &project.session_lock(workspace))?;
+    failpoint::at("session.named").context("open", &staging)?;
     let lowers = stack::lowers(record.base, &record.layers);
     let plan = plan::plan(&project, options.workspace, &name, &lowers, &scene)?;
     let stack: Vec<Lock> = ready.locks.into_iter().chain(more).chain(kept).collect();
@@ -296,6 +298,7 @@ fn open_new(
         record.shares_pids = true;
         record.write(&staging)?;
     }
+    failpoint::at("session.opened").context("open", &staging)?;
     let shape = record.shape;
     Ok(Session {
         project,
@@ -332,10 +335,10 @@ pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Ve
         match record {
             Ok(Some(record)) if record.workspace != workspace => {}
             Ok(_) if pending.iter().any(|row| row.staging == session) => {}
-            Ok(Some(_)) if record::is_discarded(&dir) => take_in::discard(&dir)?,
+            Ok(Some(_)) if record::is_discarded(&dir) => take_in::discard(&project, &dir)?,
             Ok(Some(_)) if record::is_closed(&dir) => closed.push(session),
             _ if take_in::put_away_untouched(&project, workspace, &session)? => {}
-            Ok(Some(_)) => orphans.push(Orphan::noted(&dir, session)?),
+            Ok(Some(_)) => orphans.push(Orphan::noted(&project, &dir, session)?),
             Ok(None) | Err(_) => {}
         }
     }

@@ -11,10 +11,13 @@ use super::confine::Shape;
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result, quoted};
 use crate::manifest::base::is_session_name;
+use crate::os::boot;
 
 pub const NAME: &str = "session.json";
 /// There when the session has ended and nobody can write to its upper any more (rule 2).
 const CLOSED: &str = "closed";
+/// There when the power was cut after that: what is staged may be anything.
+const CUT: &str = "cut";
 
 /// There since it was seen first that it ended without taking in; its mtime is that moment.
 const ORPHANED: &str = "orphaned";
@@ -109,7 +112,7 @@ impl Record {
 /// Ends what lives on of a session that has no pid namespace and whose init was killed; of
 /// others nothing can. The session's lock is free, or ours.
 pub fn end_remains(record: &Record) -> Result<()> {
-    if record.shares_pids && record.boot == boot_id() {
+    if record.shares_pids && record.boot == boot::id() {
         crate::ns::end_remains(&format!("/staging/{}/upper", record.session))?;
     }
     Ok(())
@@ -137,14 +140,38 @@ pub fn over(dir: &Path) -> Option<String> {
     std::fs::read_to_string(dir.join(OVER)).ok()
 }
 
-/// Notes that nobody can write to this session's upper any more.
+/// Notes that nobody can write to this session's upper any more, and that it is to be taken in.
 pub fn mark_closed(dir: &Path) -> Result<()> {
     let path = dir.join(CLOSED);
-    std::fs::write(&path, "").context("write", &path)
+    std::fs::write(&path, "").context("write", &path)?;
+    match is_cut(dir) {
+        true => crate::os::remove::remove_tree(&dir.join(CUT)),
+        false => Ok(()),
+    }
 }
 
+/// Whether the next command takes it in by itself.
 pub fn is_closed(dir: &Path) -> bool {
+    dir.join(CLOSED).exists() && !is_cut(dir)
+}
+
+/// Whether files of its upper may be objects: only those of a closed one are linked.
+pub fn may_be_objects(dir: &Path) -> bool {
     dir.join(CLOSED).exists()
+}
+
+/// After a power cut what is staged may be anything: it is not taken in before somebody has
+/// looked.
+pub fn mark_cut(dir: &Path) -> Result<()> {
+    let path = dir.join(CUT);
+    match dir.join(CLOSED).exists() {
+        true => std::fs::write(&path, "").context("write", &path),
+        false => Ok(()),
+    }
+}
+
+fn is_cut(dir: &Path) -> bool {
+    dir.join(CUT).exists()
 }
 
 /// Why not everybody may join a session.
@@ -192,12 +219,6 @@ pub fn orphaned(dir: &Path) -> Option<Duration> {
     Some(noted.elapsed().unwrap_or_default())
 }
 
-/// The running kernel's boot id (random(4)); empty where /proc does not tell.
-pub fn boot_id() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    text.map(|text| text.trim().to_string()).unwrap_or_default()
-}
-
 /// Milliseconds since the epoch.
 pub fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -234,7 +255,7 @@ mod tests {
             upper_print: String::new(),
             shares_pids: false,
             shape: Shape::default(),
-            boot: boot_id(),
+            boot: boot::id(),
             started: now_ms(),
         };
         record.write(dir.path()).unwrap();

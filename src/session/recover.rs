@@ -11,11 +11,11 @@ use super::open::live;
 use super::project::Project;
 use super::record::{self, Record};
 use super::staging::sessions;
-use super::take_in::{self, Taken, Trust, take_in};
+use super::take_in::{Taken, Trust, discard, take_in};
 use crate::cas::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::os::boot;
 use crate::os::lock::{Hold, Lock};
-use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
 
 /// What becomes of an orphan.
@@ -39,10 +39,10 @@ pub struct Orphan {
 impl Orphan {
     /// Notes that a session is one, and drops one that has been noted for too long. The
     /// workspace's session lock is held.
-    pub(super) fn noted(staging: &Path, session: String) -> Result<Self> {
+    pub(super) fn noted(project: &Project, staging: &Path, session: String) -> Result<Self> {
         record::mark_orphaned(staging)?;
         if is_expired(staging) {
-            take_in::discard(staging)?;
+            discard(project, staging)?;
             return Ok(Self { session, days: None });
         }
         Ok(Self { days: Some(days_left(staging)), session })
@@ -100,6 +100,21 @@ fn alone(project: &Project, orphan: &Record) -> Result<Lock> {
     })
 }
 
+/// Removes what is left of sessions that were being discarded when they were cut short.
+pub fn finish_discarded(project: &Project) -> Result<()> {
+    for session in sessions(project)? {
+        let staging = project.staging().join(&session);
+        if !record::is_discarded(&staging) {
+            continue;
+        }
+        let Ok(Some(record)) = Record::read(&staging) else { continue };
+        if let Some(_lock) = Lock::attempt(&project.session_lock(record.workspace), Hold::Exclusive)? {
+            discard(project, &staging)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes an orphan in, or removes it. Nobody watched its end, so somebody may still
 /// have a file of it open: it is copied, unless the machine was started anew (rule 2).
 pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project, Taken)> {
@@ -108,12 +123,12 @@ pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project
     let staging = project.staging().join(&orphan.session);
     match fate {
         Fate::Keep => {
-            let rebooted = orphan.boot != record::boot_id();
+            let rebooted = orphan.boot != boot::id();
             let trust = if rebooted { Trust::Closed } else { Trust::MayBeWritten };
             take_in(project, &orphan.session, trust)
         }
-        Fate::Drop => as_root_of_own_files("remove staging", || remove::remove_tree(&staging))
-            .map(|()| (project, Taken::default())),
+        // marked first: cut short, the rest is removed and never taken for what was written
+        Fate::Drop => discard(&project, &staging).map(|()| (project, Taken::default())),
     }
 }
 

@@ -3,17 +3,12 @@
 //! Objects and trees first, then syncfs, then the row that names them in a transaction of
 //! its own that is synced: a snapshot that is listed is whole (rule 17).
 
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-
-use rustix::fs::{Mode, OFlags};
-
 use super::checkpoint::checkpoint;
 use super::open::{leftovers, live};
 use super::project::Project;
 use super::sync::{self, Report};
 use super::take_in::Taken;
-use crate::cas::Store;
+use crate::cas::durable::Durable;
 use crate::error::{Context, Error, Result};
 use crate::manifest::snapshot::Snapshot;
 use crate::manifest::workspace::{MAIN, Workspace};
@@ -54,6 +49,7 @@ pub fn commit(mut project: Project, wanted: &Wanted<'_>, meter: &Meter) -> Resul
     if checkpointed.is_none() {
         (project, synced) = bring_in(project, &workspace, wanted, meter)?;
     }
+    failpoint::at("commit.gathered").context("seal", project.store.root())?;
     // What becomes the head while all is written out is not on the disk: this head is sealed.
     let head = project.manifest.known_workspace(wanted.workspace)?.head.ok_or_else(|| {
         Error::failure(format!("workspace `{}` has no state yet", wanted.workspace))
@@ -86,26 +82,4 @@ fn bring_in(
     }
     let report = sync::sync(&project, &workspace.name, sync::Options::default(), meter)?;
     Ok((project, Some(report)))
-}
-
-/// What makes everything written to a store durable, at the cost of one syncfs.
-pub struct Durable {
-    store: PathBuf,
-    fd: OwnedFd,
-}
-
-impl Durable {
-    /// Before the writing: an error of writing that comes after is seen (syncfs(2)).
-    pub fn begin(store: &Store) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(store.root(), flags, Mode::empty()).context("open", store.root())?;
-        Ok(Self { store: store.root().to_path_buf(), fd })
-    }
-
-    /// After it, and before the row that names what was written.
-    pub fn write_out(self) -> Result<()> {
-        rustix::fs::syncfs(&self.fd).context("write out", &self.store).map_err(|error| {
-            error.with_hint("nothing was sealed; the disk may be failing or full: the system's log says more")
-        })
-    }
 }

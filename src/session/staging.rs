@@ -16,6 +16,7 @@ use super::project::Place;
 use super::record::{self, Record};
 use crate::error::{Context, Result};
 use crate::manifest::node::Meta;
+use crate::os::failpoint;
 use crate::os::userns::as_root_of_own_files;
 use crate::os::{mkdir, remove};
 use crate::overlay::{projection, since};
@@ -62,8 +63,10 @@ pub fn make(
         record.upper_print = since::print(&spare.join("upper"), usize::MAX)?;
     }
     record.write(&spare)?;
+    failpoint::at("staging.written").context("make staging", &staging)?;
     // Only now does it count as a session's.
     std::fs::rename(&spare, &staging).context("make staging", &staging)?;
+    failpoint::at("staging.made").context("make staging", &staging)?;
     Ok(staging)
 }
 

@@ -92,6 +92,7 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
     }
     if trust == Trust::Closed {
         record::mark_closed(&staging)?;
+        failpoint::at("take-in.closed").context("take in", &staging)?;
     }
     let _alone = checkpoint::hold(&staging)?;
     // The manifest is opened anew in the process that may read all of the caller's
@@ -107,14 +108,27 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
 
 /// Removes a session's staging with all that was written. Cut short, what is left is
 /// marked, and the next command removes it.
-pub fn discard(staging: &Path) -> Result<()> {
-    super::record::mark_discarded(staging)?;
+pub fn discard(project: &Project, staging: &Path) -> Result<()> {
+    record::mark_discarded(staging)?;
+    failpoint::at("discard.marked").context("discard", staging)?;
     let _alone = checkpoint::hold(staging)?;
+    if record::may_be_objects(staging) {
+        settle_staged(project, staging)?;
+        failpoint::at("discard.settled").context("discard", staging)?;
+    }
     // what was written first: without it the rest is an empty session
     for part in ["upper", "work"] {
         staging::remove(&staging.join(part))?;
+        failpoint::at("discard.emptied").context("discard", staging)?;
     }
     staging::remove(staging)
+}
+
+/// A take-in that was cut short may have made objects of staged files, which are about to go:
+/// those objects get an object's mode.
+pub fn settle_staged(project: &Project, staging: &Path) -> Result<()> {
+    let keep = kept(project)?;
+    as_root_of_own_files("settle objects", || resettle(&project.store, staging, keep))
 }
 
 /// Whether a session wrote anything.
@@ -175,6 +189,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
     let start = record.start_root()?;
     let begun = moved::unfinished(staging)?;
     let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    failpoint::at("take-in.published").context("take in", staging)?;
     let is_plain = upper.is_plain && record.mounts.is_empty() && record.made.is_empty();
     forget_mounts(&mut upper, &record.mounts, &record.made);
     let is_finished = moved::finish(&mut upper, staging, begun.as_deref())?;
@@ -208,6 +223,7 @@ fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: T
         let settle = |(digest, names): &(Digest, u64)| project.store.settle(digest, *names, keep);
         published.unsettled.iter().try_for_each(settle)?;
     }
+    failpoint::at("take-in.settled").context("take in", staging)?;
     drop(token);
     project.store.add_debt(taken.new_bytes);
     match pending {
@@ -344,8 +360,8 @@ fn put_away(project: &Project, workspace: i64, row: &Pending, is_plain: bool) ->
     remove::remove_tree(&staging)?;
     failpoint::at("take-in.removed").context("put away", &staging)?;
     project.manifest.remove_pending(row.id)?;
-    // what the layer made superfluous was held by the row
-    if row.layer.is_some() { sweep(project) } else { Ok(()) }
+    // what the layer made superfluous was held by the row; what a killed sweep left goes too
+    sweep(project)
 }
 
 /// Settles every object that shares its inode with a staged file. Nothing is published:
@@ -353,10 +369,14 @@ fn put_away(project: &Project, workspace: i64, row: &Pending, is_plain: bool) ->
 /// the head names is there already.
 fn resettle(store: &Store, staging: &Path, keep: Keep) -> Result<()> {
     let settle = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
+        if stat.size == 0 || stat.nlink == 1 {
+            // no object has it; nobody asks what it holds
+            return Ok(Content { digest: Digest::of(b""), size: 0, sparse: false });
+        }
         let path = dir.join(name);
         let file = dir.open_file(name)?;
         let hashed = store.hash_staged(file.as_fd(), (stat.size, stat.blocks), &path)?;
-        if stat.size > 0 && stat.nlink > 1 && store.is_object(&hashed.digest, stat.ino)? {
+        if store.is_object(&hashed.digest, stat.ino)? {
             store.settle(&hashed.digest, names(stat, false), keep)?;
         }
         Ok(Content { digest: hashed.digest, size: hashed.size, sparse: hashed.sparse })

@@ -11,11 +11,13 @@ use super::project::Project;
 use super::record::is_of;
 use super::stack::sweep;
 use super::staging::{self, sessions};
-use crate::error::{Error, Kind, Result};
+use super::take_in::discard;
+use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::db::now;
 use crate::manifest::diff::diff;
 use crate::manifest::node::Entry;
 use crate::manifest::workspace::{MAIN, Workspace};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
@@ -95,6 +97,7 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
     (project, ..) = leftovers(project, workspace.id)?;
     if workspace.is_throw_away() {
         discard_sessions(&project, workspace.id)?;
+        failpoint::at("workspace.emptied").context("delete workspace in", &project.dir)?;
         project.manifest.purge_workspace(workspace.id)?;
         remove::remove_tree(&project.session_lock(workspace.id))?;
     } else {
@@ -102,6 +105,7 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
             .manifest
             .transaction(|manifest| manifest.delete_workspace(&manifest.workspace_by_id(workspace.id)?))?;
     }
+    failpoint::at("workspace.deleted").context("delete workspace in", &project.dir)?;
     staging::remove_spare(&project, workspace.id)?;
     drop(lock);
     if !workspace.is_throw_away() {
@@ -171,7 +175,7 @@ fn refuse_main(name: &str, what: &str) -> Result<()> {
 
 fn discard_sessions(project: &Project, workspace: i64) -> Result<()> {
     for session in sessions(project)?.iter().filter(|session| is_of(session, workspace)) {
-        staging::remove(&project.staging().join(session))?;
+        discard(project, &project.staging().join(session))?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod acts;
 pub mod differential;
+pub mod disk;
 pub mod whole;
 
 use std::ffi::OsStr;
@@ -79,6 +81,7 @@ impl World {
             .env("HOME", &self.home)
             .env("VRIFT_STORE", &self.store)
             .env("VRIFT_GC_AUTO", "false") // what is counted must not go by itself
+            .env("VRIFT_DURABLE_AFTER", "off") // nothing of a test outlives it
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .stdin(Stdio::null());

@@ -188,13 +188,13 @@ impl Forest {
 
     /// Adds the contents that some row needs.
     pub fn wanted(&self, wanted: &mut Wanted) {
-        for digest in self.reachable() {
-            let Some(node) = self.nodes.get(&digest) else { continue };
-            for Content { digest, size, sparse } in &node.contents {
-                let needed = Needed { digest: *digest, size: *size, sparse: *sparse };
-                wanted.insert(digest.object_name(), needed);
-            }
-        }
+        let nodes = self.reachable();
+        wanted_by(nodes.iter().filter_map(|digest| self.nodes.get(digest)), wanted);
+    }
+
+    /// Adds the contents that any tree has, needed or not.
+    pub fn known(&self, known: &mut Wanted) {
+        wanted_by(self.nodes.values(), known);
     }
 
     /// Whether a root and all below it is there, but for contents that `lost` has.
@@ -290,6 +290,13 @@ impl Forest {
             }
         }
         tainted
+    }
+}
+
+fn wanted_by<'a>(nodes: impl Iterator<Item = &'a Node>, wanted: &mut Wanted) {
+    for Content { digest, size, sparse } in nodes.flat_map(|node| &node.contents) {
+        let needed = Needed { digest: *digest, size: *size, sparse: *sparse };
+        wanted.insert(digest.object_name(), needed);
     }
 }
 

@@ -23,6 +23,8 @@ const ROOTS: &[&str] = &[
     "SELECT 'workspace ' || name, head FROM workspace WHERE head IS NOT NULL",
     "SELECT 'snapshot ' || name, root FROM snapshot",
     "SELECT 'the host as workspace ' || name || ' took it over', host_base FROM workspace WHERE host_base IS NOT NULL",
+    "SELECT 'the host as @' || id || ' had it', host_base FROM head h WHERE host_base IS NOT NULL AND
+     (SELECT count(*) FROM head newer WHERE newer.workspace = h.workspace AND newer.id > h.id) < 2",
     "SELECT 'where workspace ' || name || ' was forked', forked FROM workspace WHERE forked IS NOT NULL",
     "SELECT 'base ' || id, root FROM base WHERE root IS NOT NULL",
     "SELECT 'base ' || id, target FROM base WHERE target IS NOT NULL",

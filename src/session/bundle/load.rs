@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{Hashed, Header, LONGEST_BODY, LONGEST_HEADER, MAGIC, STEP, Size, VERSION};
+use crate::cas::durable::Durable;
 use crate::cas::store::Publishing;
 use crate::cas::{Digest, Store, sparse};
 use crate::error::{Context, Error, Kind, Result};
@@ -12,9 +13,9 @@ use crate::manifest::encode::decode;
 use crate::manifest::reach::{Part, Reach};
 use crate::manifest::snapshot::{Snapshot, check_name};
 use crate::manifest::store::Trees;
+use crate::os::failpoint;
 use crate::progress::Meter;
 use crate::session::project::Project;
-use crate::session::seal::Durable;
 
 /// Loads a bundle and keeps its root as a snapshot, durably. `name`: else the bundle's own
 /// where it is free, else the next of `s1`, `s2`, …. A root that has this name already is
@@ -32,7 +33,9 @@ pub fn load(
     let durable = Durable::begin(&project.store)?;
     let token = project.store.publishing()?;
     let (header, root, size) = receive(project, &token, from, path, meter)?;
+    failpoint::at("bundle.received").context("read", path)?;
     durable.write_out()?;
+    failpoint::at("bundle.synced").context("read", path)?;
     let snapshot = project.manifest.durable(|manifest| {
         let named = manifest.snapshot(&header.name)?;
         if let (None, Some(there)) = (name, named.as_ref().filter(|there| there.root == root)) {

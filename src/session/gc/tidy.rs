@@ -23,7 +23,7 @@ use crate::session::{stack, take_in};
 /// Puts away in all projects. No manifest is open.
 pub fn all(store: &Store, quiet: bool, swept: &mut Swept) -> Result<()> {
     for gone in registry::forgotten(store)? {
-        match as_root_of_own_files("remove a project's state", || crate::os::remove::remove_tree(&gone)) {
+        match as_root_of_own_files("remove a project's state", || registry::remove_forgotten(store, &gone)) {
             Ok(()) => swept.projects += 1,
             Err(why) => swept.left.push(why.to_string()),
         }

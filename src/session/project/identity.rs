@@ -24,7 +24,9 @@ pub fn of(root: &Path) -> Result<(u64, u64)> {
 pub fn record(manifest: &Manifest, root: &Path, first: impl FnOnce(&Manifest) -> Result<()>) -> Result<()> {
     let (device, inode) = of(root)?;
     let commit = first_commit(root);
-    manifest.transaction(|manifest| {
+    // on the disk before anything is made of it: a manifest that a power cut has emptied
+    // would be taken for a lost one
+    manifest.durable(|manifest| {
         first(manifest)?;
         manifest.set_meta("path", root.as_os_str().as_bytes())?;
         manifest.set_meta("inode", inode.to_string().as_bytes())?;

@@ -15,6 +15,7 @@ use crate::config::{Config, Setting};
 use crate::error::{Context, Error, Result, quoted, shell_word};
 use crate::manifest::workspace::MAIN;
 use crate::manifest::{Manifest, db};
+use crate::os::failpoint;
 use crate::os::mkdir;
 use crate::session::sync::explain::explain;
 use crate::session::sync::shown;
@@ -131,6 +132,9 @@ impl Project {
             for name in ["base", "layers", "staging", "vdir"] {
                 mkdir::private(&dir.join(name))?;
             }
+        }
+        if register {
+            failpoint::at("project.begun").context("register", &dir)?;
         }
         // the order of these two: whoever makes a base has made the manifest before
         if register && was_used(&dir)? && !dir.join(db::NAME).exists() {

@@ -13,10 +13,12 @@ use super::{identity, lost, was_used};
 use crate::cas::Store;
 use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
 use crate::manifest::{Manifest, db};
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
 use crate::session::record::{self, Record};
+use crate::session::stack::settle_all;
 
 const FORGOTTEN: &str = ".forgotten-";
 
@@ -127,13 +129,23 @@ pub fn forget(store: &Store, name: &Path) -> Result<Option<PathBuf>> {
     let root = Manifest::open(&dir).and_then(|manifest| identity::path_of(&manifest)).unwrap_or(None);
     let held = locks(&dir)?.ok_or_else(|| busy(name))?;
     let gone = projects.join(format!("{FORGOTTEN}{id}-{}", std::process::id()));
+    failpoint::at("forget.begun").context("forget", &dir)?;
     std::fs::rename(&dir, &gone).context("forget", &dir)?;
+    failpoint::at("forget.renamed").context("forget", &dir)?;
     drop(held);
     store.let_go();
     as_root_of_own_files("remove a project's state", || {
-        forgotten(store)?.iter().try_for_each(|left| remove::remove_tree(left))
+        forgotten(store)?.iter().try_for_each(|left| remove_forgotten(store, left))
     })?;
     Ok(root)
+}
+
+/// Removes what is left of one. An object that shares its inode with a layer's file becomes
+/// one as all others are (rule 11); of a manifest that cannot be read nothing is known.
+pub fn remove_forgotten(store: &Store, left: &Path) -> Result<()> {
+    let _ = settle_all(store, left);
+    remove::remove_tree(left)?;
+    failpoint::at("forget.removed").context("forget", left)
 }
 
 /// Lets a project be at another path. Returns the old path and the new.
@@ -166,6 +178,7 @@ pub fn relocate(store: &Store, from: &Path, to: &Path) -> Result<(PathBuf, PathB
     drop(manifest);
     let _held = locks(&dir)?.ok_or_else(|| busy(from))?;
     std::fs::rename(&dir, &target).context("move the project's state to", &target)?;
+    failpoint::at("project.moved").context("move the project's state to", &target)?;
     identity::record(&Manifest::open(&target)?, &new, |_| Ok(()))?;
     Ok((known, new))
 }

@@ -81,6 +81,7 @@ fn bring(project: &Project, base: &Base, target: Digest) -> Result<()> {
         })?;
     failpoint::at("fold.done").context("change", &dest)?;
     mark(&dest, &target)?;
+    failpoint::at("fold.marked").context("change", &dest)?;
     manifest.transaction(|manifest| {
         manifest.base_reached(base.id, &target, names)?;
         manifest.drop_layers_over(base.id)
@@ -98,6 +99,7 @@ fn render(project: &Project, (id, projection): (i64, &str), target: &Digest) -> 
     }
     let made = projection::render(&project.manifest, target, dest, projection.as_ref())?;
     seal(projection.as_ref(), dest)?;
+    failpoint::at("base.rendered").context("make", dest)?;
     mark(dest, target)?;
     Ok(i64::try_from(made.files + made.dirs).unwrap_or(i64::MAX))
 }

@@ -24,7 +24,7 @@ use std::path::Path;
 pub use base::{finish_target, render_snapshot, render_tier1};
 pub use choice::choose;
 pub use layer::adopt;
-pub use sweep::sweep;
+pub use sweep::{keep_for_layers, settle, settle_all, sweep};
 
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result};

@@ -6,19 +6,26 @@
 //! that goes becomes an object as all others are (rule 11). The row goes last.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 
-use crate::cas::Digest;
 use crate::cas::publish::Keep;
-use crate::error::{Context, Result};
+use crate::cas::{Digest, Store};
+use crate::error::{Context, Kind, Result};
+use crate::manifest::Manifest;
 use crate::manifest::diff::diff;
-use crate::os::dir::{Dir, stat_fd};
+use crate::manifest::node::Content;
+use crate::manifest::stack::Layer;
+use crate::os::dir::{Dir, Stat, stat_fd};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
 use crate::overlay::projection::HARDLINK;
+use crate::overlay::upper;
 use crate::session::project::Project;
 use crate::session::tables;
 
@@ -32,9 +39,8 @@ pub fn sweep(project: &Project) -> Result<()> {
         if !manifest.unused_layers()?.contains(&layer) || manifest.has_layer_over(layer.id)? {
             continue;
         }
-        let hardlinks = manifest.has_projection(HARDLINK)?;
-        let keep = if hardlinks { Keep::Mode } else { Keep::Nothing };
-        settle(project, &project.layer_path(layer.id), (Some(&layer.under), &layer.root), keep)?;
+        let tree = (project.layer_path(layer.id), Some(layer.under), layer.root);
+        settle(&project.store, manifest, &[tree], keep_for_layers(manifest)?)?;
         failpoint::at("sweep.settled").context("remove", &path)?;
         remove::remove_tree(&project.layer_path(layer.id))?;
         failpoint::at("sweep.removed").context("remove", &path)?;
@@ -49,7 +55,8 @@ pub fn sweep(project: &Project) -> Result<()> {
         }
         if let Some(root) = base.root.filter(|_| base.projection == HARDLINK) {
             // one that keeps a path's mode does no harm, and trees of its root may be gone
-            let _ = settle(project, &project.base_path(base.id), (None, &root), Keep::Nothing);
+            let tree = (project.base_path(base.id), None, root);
+            let _ = settle(&project.store, manifest, &[tree], Keep::Nothing);
         }
         remove::remove_tree(&project.base_path(base.id))?;
         tables::drop_others(&project.dir.join(tables::DIR), base.id, None)?;
@@ -61,31 +68,86 @@ pub fn sweep(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Settles the objects whose only other names are in a tree that is about to go: a layer
+/// A lower tree: where it is, what lies below it, and what it shows.
+pub type Tree = (PathBuf, Option<Digest>, Digest);
+
+/// Settles the objects that only the layers of a project, which goes, share.
+pub fn settle_all(store: &Store, project: &Path) -> Result<()> {
+    let manifest = Manifest::open(project)?;
+    let (_, layers) = manifest.lowers()?;
+    let at =
+        |layer: Layer| (project.join("layers").join(layer.id.to_string()), Some(layer.under), layer.root);
+    let keep = keep_for_layers(&manifest)?;
+    settle(store, &manifest, &layers.into_iter().map(at).collect::<Vec<_>>(), keep)
+}
+
+/// What is kept of an object that a layer shared.
+pub fn keep_for_layers(manifest: &Manifest) -> Result<Keep> {
+    Ok(if manifest.has_projection(HARDLINK)? { Keep::Mode } else { Keep::Nothing })
+}
+
+/// Settles the objects whose only other names are in trees that are about to go: layers
 /// between two roots, or a base.
-fn settle(
-    project: &Project,
-    dest: &Path,
-    (under, root): (Option<&Digest>, &Digest),
-    keep: Keep,
-) -> Result<()> {
-    if dest.symlink_metadata().is_err() {
-        return Ok(());
+pub fn settle(store: &Store, manifest: &Manifest, trees: &[Tree], keep: Keep) -> Result<()> {
+    let mut shared = Shared::new();
+    for (dest, under, root) in trees.iter().filter(|(dest, ..)| dest.symlink_metadata().is_ok()) {
+        match known(manifest, dest, (under.as_ref(), root)) {
+            Ok(known) => known.into_iter().for_each(|one| count(&mut shared, one)),
+            // what it was to show is lost; what it holds is there
+            Err(error) if error.kind() == Kind::Corrupt => {
+                read(store, dest)?.into_iter().for_each(|one| count(&mut shared, one));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let mut names: HashMap<u64, (u32, u32, Digest)> = HashMap::new();
-    diff(&project.manifest, under, Some(root), &mut |change| {
-        let Some(content) = change.after.as_ref().and_then(|entry| entry.content()) else { return Ok(()) };
-        let Some((ino, links)) = inode(dest, &change.path)? else { return Ok(()) };
-        let seen = names.entry(ino).or_insert((0, links, content.digest));
-        seen.0 += 1;
-        Ok(())
-    })?;
-    for (ino, (here, links, digest)) in names {
-        if links == here + 1 && project.store.is_object(&digest, ino)? {
-            project.store.settle(&digest, links.into(), keep)?;
+    for (ino, (here, links, digest)) in shared {
+        if links == here + 1 && store.is_object(&digest, ino)? {
+            store.settle(&digest, links.into(), keep)?;
         }
     }
     Ok(())
+}
+
+/// Inodes that have other names, with how many names are in the trees, and how many in all.
+type Shared = HashMap<u64, (u32, u32, Digest)>;
+
+fn count(shared: &mut Shared, (ino, links, digest): (u64, u32, Digest)) {
+    shared.entry(ino).or_insert((0, links, digest)).0 += 1;
+}
+
+/// The files of a tree that have other names, with their digests as they are recorded.
+fn known(
+    manifest: &Manifest,
+    dest: &Path,
+    (under, root): (Option<&Digest>, &Digest),
+) -> Result<Vec<(u64, u32, Digest)>> {
+    let mut known = Vec::new();
+    diff(manifest, under, Some(root), &mut |change| {
+        if let Some(content) = change.after.as_ref().and_then(|entry| entry.content())
+            && let Some((ino, links)) = inode(dest, &change.path)?
+        {
+            known.push((ino, links, content.digest));
+        }
+        Ok(())
+    })?;
+    Ok(known)
+}
+
+/// The same, by what is there.
+fn read(store: &Store, dest: &Path) -> Result<Vec<(u64, u32, Digest)>> {
+    let found = Mutex::new(Vec::new());
+    let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
+        let mut digest = Digest::of(b"");
+        if stat.size > 0 && stat.nlink > 1 {
+            let file = dir.open_file(name)?;
+            digest = store.hash_staged(file.as_fd(), (stat.size, stat.blocks), &dir.join(name))?.digest;
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.push((stat.ino, stat.nlink, digest));
+        }
+        Ok(Content { digest, size: stat.size, sparse: false })
+    };
+    upper::read(dest, &take)?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Inode and links of a regular file of a layer.

@@ -21,8 +21,6 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
-
 pub(super) use known::stamp_of;
 pub use walk::LeftOut;
 
@@ -30,7 +28,7 @@ use self::assemble::{Assembled, assemble, newly_own};
 use self::class::Classes;
 use self::walk::{Walk, Walked, walk};
 use crate::cas::Digest;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
 use crate::manifest::history::Cause;
@@ -38,6 +36,8 @@ use crate::manifest::lines::Lines;
 use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{MAIN, Workspace};
+use crate::os::failpoint;
+pub(super) use crate::os::filesystem::clock_of;
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::apply;
@@ -140,6 +140,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         report.left_out = news(walked.left_out, &unreadable);
         return Ok(report);
     }
+    failpoint::at("sync.walked").context("take in", &project.root)?;
     let mut walked = walked;
     let left_out = std::mem::take(&mut walked.left_out);
     manifest.transaction(|manifest| {
@@ -308,19 +309,6 @@ fn refuse_mass_deletion(walked: &Walked, stamped: usize, project: &Project) -> R
         project.root.display()
     ))
     .with_hint("is a filesystem not mounted? If they were really deleted: vrift sync --accept-deletions; to run without looking at the host: vrift exec --no-sync"))
-}
-
-/// The clock of a directory's filesystem: the ctime of a file that never has a name.
-/// Where none can be made there, the system's clock.
-pub(super) fn clock_of(root: &Path) -> (i64, u32) {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(fd) = rustix::fs::open(root, flags, Mode::RUSR)
-        && let Ok(stat) = crate::os::dir::stat_fd(&fd)
-    {
-        return stat.ctime;
-    }
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    (now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// A relative path for a message.

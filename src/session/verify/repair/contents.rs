@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, chmodat};
 
-use super::{Repaired, lost, readable};
+use super::{Repaired, readable};
 use crate::cas::finding::{Finding, Subject, What};
 use crate::cas::verify::Wanted;
 use crate::cas::{Digest, Store};
@@ -14,7 +14,9 @@ use crate::error::{Context, Result, quoted};
 use crate::manifest::Manifest;
 use crate::manifest::encode::{Body, decode};
 use crate::manifest::store::Trees;
+use crate::os::failpoint;
 use crate::session::project::identity;
+use crate::session::roll_back::lost;
 use crate::session::verify::copies::Copies;
 
 /// Trees: the damaged ones are put aside, the missing ones taken from other projects.
@@ -35,6 +37,7 @@ pub fn trees(store: &Store, found: &[Finding], repaired: &mut Repaired) -> Resul
             let aside = manifest.stored(&digest).and_then(|body| {
                 let to = store.set_bytes_aside(&format!("tree-{digest}"), &body.unwrap_or_default())?;
                 manifest.drop_trees(&[digest])?;
+                failpoint::at("repair.tree").context("drop a tree of", manifest.path())?;
                 Ok(format!("{}: moved to {}", finding.place, to.display()))
             });
             repaired.note(&finding.place, aside);
@@ -89,7 +92,9 @@ fn take_tree(to: &Manifest, from: &Manifest, tree: &Digest) -> Result<bool> {
 pub fn objects(store: &Store, found: &[Finding], repaired: &mut Repaired) -> Result<()> {
     for finding in found.iter().filter(|finding| finding.what == What::ObjectMode) {
         let path = store.root().join(&finding.place);
-        let set = chmodat(CWD, &path, Mode::from_raw_mode(0o444), AtFlags::empty()).context("chmod", &path);
+        let set = chmodat(CWD, &path, Mode::from_raw_mode(0o444), AtFlags::empty())
+            .and_then(|()| failpoint::at("repair.mode"))
+            .context("chmod", &path);
         repaired.note(&finding.place, set.map(|()| format!("{}: it has mode 0444 again", finding.place)));
     }
     for finding in
@@ -105,7 +110,9 @@ pub fn objects(store: &Store, found: &[Finding], repaired: &mut Repaired) -> Res
     let all = readable(store)?;
     let (mut copies, mut wanted, mut missing) = (Copies::default(), Wanted::new(), HashSet::new());
     for (id, manifest, forest) in &all {
-        let here = lost(store, forest);
+        let mut needed = Wanted::new();
+        forest.wanted(&mut needed);
+        let here = lost(store, needed);
         if here.is_empty() {
             continue;
         }

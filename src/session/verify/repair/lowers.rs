@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::Repaired;
 use crate::cas::Store;
 use crate::cas::finding::{Finding, Subject, What};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::workspace::Workspace;
+use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
 use crate::session::project::Project;
@@ -60,6 +61,7 @@ fn again(project: &Project, id: i64) -> Result<()> {
             .ok_or_else(|| live("a run that is shown by it"))?,
     );
     manifest.distrust_base(id)?;
+    failpoint::at("repair.lower").context("render anew", project.base_path(id))?;
     if finish_target(project, id).is_ok() {
         return Ok(());
     }
@@ -95,6 +97,7 @@ pub fn restack(
     let _lock = lock.ok_or_else(|| live(&format!("a run of workspace {}", workspace.name)))?;
     let (base, layer) = stack.unwrap_or((None, None));
     project.manifest.set_stack(workspace.id, base, layer)?;
+    failpoint::at("repair.stack").context("render anew", &project.dir)?;
     bring_to_head(project, workspace.id)?;
     sweep(project)
 }

@@ -17,11 +17,9 @@ mod heads;
 mod lowers;
 mod places;
 
-use std::collections::HashSet;
 
 use crate::cas::Store;
 use crate::cas::finding::Finding;
-use crate::cas::verify::Wanted;
 use crate::error::{Error, Kind, Result};
 use crate::manifest::Manifest;
 use crate::manifest::verify::Forest;
@@ -76,14 +74,4 @@ fn readable(store: &Store) -> Result<Vec<(String, Manifest, Forest)>> {
         }
     }
     Ok(all)
-}
-
-/// The contents that states need and the store has not.
-fn lost(store: &Store, forest: &Forest) -> HashSet<crate::cas::Digest> {
-    let mut wanted = Wanted::new();
-    forest.wanted(&mut wanted);
-    let is_there = |digest: &crate::cas::Digest| {
-        store.objects_path().join(digest.object_path()).symlink_metadata().is_ok()
-    };
-    wanted.into_values().map(|needed| needed.digest).filter(|digest| !is_there(digest)).collect()
 }
