@@ -55,6 +55,9 @@ _vrift() {
             vrift,export)
                 cmd="vrift__subcmd__export"
                 ;;
+            vrift,flush)
+                cmd="vrift__subcmd__flush"
+                ;;
             vrift,fork)
                 cmd="vrift__subcmd__fork"
                 ;;
@@ -164,7 +167,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover stats gc verify project store config allow doctor completions man answer checkpoint"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover stats gc verify project store config allow doctor completions man answer checkpoint flush"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -845,6 +848,40 @@ _vrift() {
                     return 0
                     ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__flush)
+            opts="-C -q -v -h --after --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --after)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -67,6 +67,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "completions" -d 'Print 
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "man" -d 'Print the manual page, or write one page a verb'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "answer" -d 'Answers a request from inside a run; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "checkpoint" -d 'Takes in what a live session has written so far; what a run starts, not a person'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "flush" -d 'Writes out what runs have written; what a run starts, not a person'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -s w -l workspace -d 'The workspace to run in' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l fork -d 'Make this workspace first, as the other one is, and run in it' -r
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l from -d 'Run on this state, and throw away what is written' -r
@@ -697,3 +698,13 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand checkpoint" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -l after -d 'Seconds to wait first' -r
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand flush" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -3,12 +3,25 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Context, Error, Result};
 
 /// The store's directory: the flag, else `VRIFT_STORE`, else the user's configuration,
 /// else `$XDG_DATA_HOME/vrift`, else `~/.local/share/vrift`. Absolute, links resolved as far as it exists.
+/// Every command asks twice or more: it is looked for once.
 pub fn store(flag: Option<&Path>) -> Result<PathBuf> {
+    static FOUND: Mutex<Option<(Option<PathBuf>, PathBuf)>> = Mutex::new(None);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, store)) = found.as_ref().filter(|(asked, _)| asked.as_deref() == flag) {
+        return Ok(store.clone());
+    }
+    let store = find_store(flag)?;
+    *found = Some((flag.map(Path::to_path_buf), store.clone()));
+    Ok(store)
+}
+
+fn find_store(flag: Option<&Path>) -> Result<PathBuf> {
     let chosen = match flag {
         Some(path) => path.to_path_buf(),
         None => match set("VRIFT_STORE") {

@@ -393,6 +393,25 @@ fn what_is_lost_is_named_and_a_workspace_goes_back_to_a_whole_state() {
 }
 
 #[test]
+fn host_edits_since_the_state_that_a_repair_goes_back_to_come_in_again() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "host\n");
+    world.sh("echo good > kept").ok();
+    world.write("b", "an edit\n");
+    world.sh("echo later > kept").ok();
+    // lost, and the host has another by now
+    std::fs::remove_file(object(&world, "an edit\n")).unwrap();
+    world.edit("b", "another edit\n");
+    let (_, report) = verify(&world, &["--repair"]);
+    let said = report["repaired"].to_string();
+    assert!(said.contains("workspace main: back to @"), "{said}");
+    let next = world.sh("cat a b kept");
+    assert_eq!(next.stdout(), "host\nanother edit\ngood\n", "{}", next.stderr());
+    assert!(!next.stderr().contains("conflict"), "{}", next.stderr());
+}
+
+#[test]
 fn a_state_whose_trees_are_lost_gives_way_to_one_that_is_whole() {
     needs_sessions!();
     let world = World::new();

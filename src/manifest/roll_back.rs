@@ -50,7 +50,9 @@ impl Manifest {
         self.put_host_base_back(workspace, host_base)?;
         let from = self.workspace_by_id(workspace)?.head;
         match to {
-            Some(to) => self.move_head_back(workspace, from.as_ref(), &to.root, cause, Some(to.number)).map(drop)?,
+            Some(to) => {
+                self.move_head_back(workspace, from.as_ref(), &to.root, cause, Some(to.number)).map(drop)?
+            }
             None => {
                 let done =
                     self.connection().execute("UPDATE workspace SET head = NULL WHERE id = ?1", [workspace]);

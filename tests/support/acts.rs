@@ -236,11 +236,11 @@ fn damaged(world: &mut World) {
     world.sh("mkdir w; echo w > w/inner").ok();
     let project = world.project_dir();
     let database = rusqlite::Connection::open(project.join("manifest.db")).unwrap();
-    let change = "UPDATE tree SET body = CAST(body || x'00' AS BLOB) WHERE instr(body, CAST('inner' AS BLOB)) > 0";
+    let change =
+        "UPDATE tree SET body = CAST(body || x'00' AS BLOB) WHERE instr(body, CAST('inner' AS BLOB)) > 0";
     assert_eq!(database.execute(change, []).unwrap(), 1);
-    let object = |text: &str| {
-        world.store.join("objects").join(vrift::cas::Digest::of(text.as_bytes()).object_path())
-    };
+    let object =
+        |text: &str| world.store.join("objects").join(vrift::cas::Digest::of(text.as_bytes()).object_path());
     remove_tree(&object("host\n")).unwrap();
     std::fs::write(object("host\n"), "HOST\n").unwrap();
     remove_tree(&object("gone\n")).unwrap();

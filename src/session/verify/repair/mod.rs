@@ -17,7 +17,6 @@ mod heads;
 mod lowers;
 mod places;
 
-
 use crate::cas::Store;
 use crate::cas::finding::Finding;
 use crate::error::{Error, Kind, Result};
