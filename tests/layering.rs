@@ -27,6 +27,7 @@ const UNSAFE: &[&str] = &[
     "ns/signals.rs",
     "ns/sys.rs",
     "ns/tests.rs",
+    "ns/vfork.rs",
     "os/early.rs",
     "os/idle.rs",
     "os/lease.rs",

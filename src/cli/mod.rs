@@ -9,10 +9,11 @@ mod run;
 mod session;
 mod shape;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 pub use fork::*;
@@ -120,11 +121,31 @@ pub enum Verb {
 impl Cli {
     /// The command line of this process; one that is wrong ends it.
     pub fn read() -> Self {
-        let matches = Self::command().get_matches();
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let matches = quick_matches(&words).unwrap_or_else(|| Self::command().get_matches_from(&words));
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         cli.global.workspace_named = names_workspace(&matches);
         cli
     }
+}
+
+/// Verbs that programs start by the thousand.
+type Define = fn(Command) -> Command;
+const QUICK: [(&str, Define); 6] = [
+    ("exec", Exec::augment_args),
+    ("fork", Fork::augment_args),
+    ("commit", Commit::augment_args),
+    ("diff", Diff::augment_args),
+    ("status", Status::augment_args),
+    ("sync", Sync::augment_args),
+];
+
+/// A command line of one of those, by a definition without all others: that of all takes a
+/// millisecond to make. Whatever this one does not take, help included, is the whole one's.
+fn quick_matches(words: &[OsString]) -> Option<ArgMatches> {
+    let (name, define) = words.iter().find_map(|word| QUICK.iter().find(|(name, _)| word == name))?;
+    let whole = Global::augment_args(Command::new("vrift")).subcommand(define(Command::new(*name)));
+    whole.try_get_matches_from(words).ok()
 }
 
 fn names_workspace(matches: &ArgMatches) -> bool {
@@ -159,6 +180,35 @@ mod tests {
         assert!(named(&["vrift", "snapshot", "create", "--workspace", "x"]));
         assert!(!named(&["vrift", "exec", "true", "-w", "x"]));
         assert!(!named(&["vrift", "runs"]) && !named(&["vrift"]));
+    }
+
+    #[test]
+    fn the_quick_definition_takes_nothing_that_the_whole_one_reads_otherwise() {
+        let lines: [&[&str]; 12] = [
+            &["exec", "--no-sync", "-w", "a", "--", "true"],
+            &["-C", "exec", "exec", "true", "fork"],
+            &["-C", "exec", "status"],
+            &["status", "--json", "-q"],
+            &["exec"],
+            &["exec", "--help"],
+            &["log", "exec"],
+            &["--config", "exec", "diff", "--stat", "a", "b"],
+            &["fork", "diff", "--from", "x"],
+            &["commit", "-m", "status", "name"],
+            &["snapshot", "delete", "sync"],
+            &["sync", "exec"],
+        ];
+        let shown = |matches: &ArgMatches| format!("{:?}", Cli::from_arg_matches(matches));
+        let mut quick = 0;
+        for line in lines {
+            let words: Vec<OsString> = ["vrift"].iter().chain(line).map(OsString::from).collect();
+            let Some(matches) = quick_matches(&words) else { continue };
+            let whole = Cli::command().try_get_matches_from(&words).expect("the whole one takes it too");
+            assert_eq!(shown(&matches), shown(&whole), "{line:?}");
+            assert_eq!(names_workspace(&matches), names_workspace(&whole), "{line:?}");
+            quick += 1;
+        }
+        assert_eq!(quick, 5);
     }
 
     #[test]

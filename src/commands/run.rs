@@ -330,6 +330,7 @@ fn command(
         true => session.link.run_shell(&command),
         false => session.link.run(&command),
     }?;
+    session.tidy();
     tell(running, desk, events)
 }
 

@@ -1,8 +1,12 @@
-//! Gets a command inside: fork, setns, clone with CLONE_PARENT, exec.
+//! Gets a command inside: vfork, setns, vfork with CLONE_PARENT, exec.
 //!
 //! The middle process exists because setns changes who enters and, for the pid
 //! namespace, only its children; the command is still the launcher's own child. Both
 //! report through one CLOEXEC pipe, whose end means that exec succeeded.
+//!
+//! Both borrow the launcher's memory (`vfork`). Entering makes that undumpable, so nobody
+//! inside can trace the command before it has left it; only then the launcher can be traced
+//! again as before. Into a control group only clone3 leads: there the middle has a copy.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -14,6 +18,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
+use rustix::process::DumpableBehavior;
 use rustix::thread::{move_into_link_name_space, move_into_thread_name_spaces};
 
 use crate::error::{Context, Error, Kind, Result, shell_word};
@@ -27,6 +32,7 @@ use super::signals::Signals;
 use super::sys::{self, Forked};
 use super::terminal::Terminal;
 use super::trouble;
+use super::vfork::{self, Stack};
 use super::wait::Running;
 
 pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Running> {
@@ -39,17 +45,30 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
     let around = Around::note();
     let settings = around.settings(&writer, Some(link.socket()), is_shell, link.realm().keeps());
 
+    let stacks = Stack::new().and_then(|outer| Ok((outer, Stack::new()?)));
+    let (outer, inner) = stacks.context("make room for", "the command")?;
+    let mut enter = || middle(link, &ways, &mut image, &settings, &inner);
+
+    let is_dumpable = rustix::process::dumpable_behavior();
     let mask = sys::block_all();
-    let forked = sys::fork_into(0, link.realm().cgroup());
-    if matches!(forked, Ok(Forked::Child)) {
-        middle(link, &ways, &mut image, &settings);
-    }
-    sys::set_mask(mask);
-    let Forked::Parent { pid: middle, .. } = forked.context("fork for", "the command")? else {
-        return Err(trouble::init_is_gone());
+    let forked = match link.realm().cgroup() {
+        None => vfork::start(0, &outer, enter),
+        cgroup => sys::fork_into(0, cgroup).map(|forked| match forked {
+            Forked::Child => {
+                enter();
+                sys::exit(125)
+            }
+            Forked::Parent { pid, .. } => pid,
+        }),
     };
+    sys::set_mask(mask);
+    let middle = forked.context("fork for", "the command")?;
     drop(writer);
     let (started, failed) = listen(reader);
+    // nobody is left in our memory
+    if let Ok(before @ DumpableBehavior::Dumpable) = is_dumpable {
+        rustix::process::set_dumpable_behavior(before).context("come back from", "the session")?;
+    }
     link::reap(middle);
     around.running(command, started, failed, is_shell)
 }
@@ -132,8 +151,8 @@ impl Around {
     }
 }
 
-/// The process in the middle: enters, forks the command to its own parent, and ends.
-fn middle(link: &Link, ways: &[CString], image: &mut Image, settings: &Settings<'_>) -> ! {
+/// The process in the middle: enters, makes the command its own parent's child, and ends.
+fn middle(link: &Link, ways: &[CString], image: &mut Image, settings: &Settings<'_>, stack: &Stack) -> ! {
     let fail = |stage: Stage, errno: Errno| -> ! {
         exec::report(settings.pipe, stage as i32, errno.raw_os_error());
         sys::exit(125)
@@ -147,9 +166,8 @@ fn middle(link: &Link, ways: &[CString], image: &mut Image, settings: &Settings<
     if let Err(errno) = entered {
         fail(Stage::Enter, errno);
     }
-    match sys::fork_sibling() {
-        Ok(Forked::Child) => exec::become_command(image, settings),
-        Ok(Forked::Parent { pid, .. }) => {
+    match vfork::start(libc::CLONE_PARENT, stack, || exec::become_command(image, settings)) {
+        Ok(pid) => {
             exec::report(settings.pipe, 0, pid);
             sys::exit(0)
         }

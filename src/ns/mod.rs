@@ -10,7 +10,7 @@
 //! ```
 //! A command is its launcher's child, not init's, so job control, exit status and
 //! inherited descriptors are those of any command. It gets inside by setns and a clone
-//! with CLONE_PARENT. Init holds the lock descriptors (rule 14), so a lock lives as
+//! with CLONE_PARENT, in its launcher's memory until it executes. Init holds the lock descriptors (rule 14), so a lock lives as
 //! long as the session; a launcher that dies takes its command along, and init's end
 //! ends everything (rule 21).
 //!
@@ -39,7 +39,7 @@
 //! | `sealed` | who takes part in a confined one cannot be changed from inside |
 //! | `realm`, `capability` | what sessions differ in, and what root may do inside |
 //! | `link`, `wire` | a launcher's connection to it |
-//! | `command`, `join`, `exec`, `filter` | a command gets inside |
+//! | `command`, `join`, `vfork`, `exec`, `filter` | a command gets inside |
 //! | `wait`, `signals`, `terminal` | and is waited for |
 //! | `remains` | what a session without a pid namespace leaves when its init is killed |
 //! | `desk` | meanwhile processes inside ask for what only the outside can tell |
@@ -74,6 +74,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod vfork;
 mod wait;
 mod wire;
 

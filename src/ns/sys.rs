@@ -22,7 +22,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 #[derive(Clone, Copy)]
 pub struct Mask(pub u64);
 
-fn last_errno() -> Errno {
+pub fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
@@ -70,14 +70,6 @@ pub fn clone3_of_nothing() -> Errno {
     let answer =
         check(unsafe { libc::syscall(libc::SYS_clone3, std::ptr::null::<libc::clone_args>(), 0usize) });
     answer.err().unwrap_or(Errno::INVAL)
-}
-
-/// A fork whose child is the *caller's parent's* child.
-pub fn fork_sibling() -> Result<Forked, Errno> {
-    let flags = (libc::CLONE_PARENT | libc::SIGCHLD) as u64;
-    // SAFETY: as in `fork_into`: a copy of this process, no memory shared, no pointers passed.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, 0usize, 0usize, 0usize) })?;
-    Ok(if pid == 0 { Forked::Child } else { Forked::Parent { pid: pid as i32, pidfd: None } })
 }
 
 /// Ends the process at once, without destructors.

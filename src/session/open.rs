@@ -59,6 +59,8 @@ pub struct Session {
     pub project: Project,
     pub name: String,
     pub workspace: String,
+    /// The workspace's number.
+    pub(super) number: i64,
     pub link: Link,
     /// Held by the opener; a joiner's copy lives in init.
     pub(super) locks: Vec<Lock>,
@@ -73,6 +75,16 @@ pub struct Session {
     /// Its commands may have the preload library.
     pub preload: bool,
     pub(super) shape: Shape,
+}
+
+impl Session {
+    /// What whoever opened it has time for once the command runs. What fails here is found
+    /// again by those who need it.
+    pub fn tidy(&self) {
+        if !self.joined {
+            let _ = staging::put_in_order(&self.project, self.number);
+        }
+    }
 }
 
 /// What a session's files are below.
@@ -119,6 +131,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
                 project,
                 name,
                 workspace: options.workspace.to_string(),
+                number: workspace.id,
                 link,
                 locks: Vec::new(),
                 synced: None,
@@ -304,6 +317,7 @@ fn open_new(
         project,
         name,
         workspace: options.workspace.to_string(),
+        number: workspace,
         link,
         locks: std::iter::once(lock).chain(stack).collect(),
         synced: report,

@@ -1,9 +1,13 @@
 //! A session's staging directory: `upper/`, `work/`, `session.json`, `socket`.
 //!
-//! A session that wrote nothing leaves its directory as a *spare* for the workspace's
-//! next one (`staging/<workspace>.spare`): making and removing the same few inodes in
-//! every run is what costs most in a short one. Work directories are not reused as
-//! they are: what a volatile mount leaves there is removed.
+//! A session that wrote nothing leaves its directory for the workspace's next ones: making
+//! and removing the same few inodes in every run is what costs most in a short one. Work
+//! directories are not reused as they are: what a volatile mount leaves there is removed.
+//! Nobody waits for that: it is done while the next run's command runs.
+//!
+//! ```text
+//! session ends ──▶ <workspace>.used ──while a command runs──▶ <workspace>.spare ──▶ session opens
+//! ```
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +27,15 @@ use crate::overlay::{projection, since};
 
 /// The ending of a spare's name; no session's name has a dot.
 const SPARE: &str = "spare";
+/// The same of one that a session has just left.
+const USED: &str = "used";
+
+/// What a volatile mount leaves, of mode 000, from the top.
+const VOLATILE: [&str; 3] = ["work/work", "work/work/incompat", "work/work/incompat/volatile"];
+
+fn used(place: &Place, workspace: i64) -> PathBuf {
+    place.staging().join(format!("{workspace}.{USED}"))
+}
 
 fn spare(place: &Place, workspace: i64) -> PathBuf {
     place.staging().join(format!("{workspace}.{SPARE}"))
@@ -81,13 +94,28 @@ fn dress(upper: &Path, root: &Meta) -> Result<u64> {
     }
 }
 
-/// Puts the staging of a session that wrote nothing away, as the workspace's spare.
+/// Puts the staging of a session that wrote nothing away. The workspace's session lock is
+/// held, here and below.
 pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
-    let keep = clean(staging).is_ok();
-    if keep && std::fs::rename(staging, spare(place, workspace)).is_ok() {
+    // Nobody is to be kept out of what lies about (rm -r, du). Not all of it need be there.
+    for dir in VOLATILE {
+        let _ = chmodat(CWD, staging.join(dir), Mode::RWXU, AtFlags::empty());
+    }
+    match std::fs::rename(staging, used(place, workspace)) {
+        Ok(()) => Ok(()),
+        // nobody has put the one before in order yet
+        Err(_) => remove(staging),
+    }
+}
+
+/// Makes a spare of what an earlier session left, for who has the time.
+pub fn put_in_order(place: &Place, workspace: i64) -> Result<()> {
+    let used = used(place, workspace);
+    if used.symlink_metadata().is_err() {
         return Ok(());
     }
-    remove(staging)
+    let is_spare = clean(&used).is_ok() && std::fs::rename(&used, spare(place, workspace)).is_ok();
+    if is_spare { Ok(()) } else { remove(&used) }
 }
 
 /// Takes away what the mount and the session's end left. A spare with a trace of a
@@ -109,8 +137,9 @@ pub fn remove(staging: &Path) -> Result<()> {
     }
 }
 
-/// Removes a workspace's spare.
+/// Removes what a workspace's sessions left.
 pub fn remove_spare(place: &Place, workspace: i64) -> Result<()> {
+    remove(&used(place, workspace))?;
     remove(&spare(place, workspace))
 }
 

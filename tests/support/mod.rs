@@ -165,7 +165,7 @@ impl World {
         let mut found = Vec::new();
         for project in std::fs::read_dir(self.store.join("projects")).into_iter().flatten().flatten() {
             for entry in std::fs::read_dir(project.path().join("staging")).into_iter().flatten().flatten() {
-                let spare = entry.file_name().to_string_lossy().ends_with(".spare");
+                let spare = entry.file_name().to_string_lossy().contains('.');
                 if entry.file_type().unwrap().is_dir() && !spare {
                     found.push(entry.path());
                 }

@@ -91,7 +91,7 @@ fn sessions(project: &Project, staging: Vec<std::ffi::OsString>, see: &mut See<'
         let is_number = !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit());
         match ending {
             "lock" if is_number => see.lock(&path)?,
-            "spare" | "begun" if is_number => see.directory(&path)?,
+            "spare" | "used" | "begun" if is_number => see.directory(&path)?,
             _ => see.stray(&path, "it is no session"),
         }
     }
