@@ -52,15 +52,24 @@ impl Point {
         self.boot == boot::id()
     }
 
-    /// Replaces the file; `synced`: it is on the disk when this returns.
+    /// Replaces the file; `synced`: it is on the disk when this returns. The lock is held.
     pub fn write(&self, store: &Path, synced: bool) -> Result<()> {
-        let (path, half) = (store.join(NAME), store.join(format!("{NAME}.new")));
+        self.write_by(store, &store.join(format!("{NAME}.new")), synced)
+    }
+
+    /// The first of a store that several may be making at once, without a lock.
+    pub fn write_first(&self, store: &Path) -> Result<()> {
+        self.write_by(store, &store.join(format!("{NAME}.{}", std::process::id())), false)
+    }
+
+    fn write_by(&self, store: &Path, half: &Path, synced: bool) -> Result<()> {
+        let path = store.join(NAME);
         let write = || -> std::io::Result<()> {
-            std::fs::write(&half, serde_json::to_vec(self)?)?;
+            std::fs::write(half, serde_json::to_vec(self)?)?;
             if synced {
-                std::fs::File::open(&half)?.sync_all()?;
+                std::fs::File::open(half)?.sync_all()?;
             }
-            std::fs::rename(&half, &path)?;
+            std::fs::rename(half, &path)?;
             if synced { std::fs::File::open(store)?.sync_all() } else { Ok(()) }
         };
         write().context("write", &path)

@@ -144,7 +144,9 @@ fn create(root: &Path) -> Result<()> {
     let write =
         || std::fs::write(&half, format::initial()).and_then(|()| std::fs::File::open(&half)?.sync_all());
     write().context("write", &half)?;
-    Point { boot: boot::id(), ..Point::default() }.write(root, false)?;
+    if Point::read(root).is_none() {
+        Point { boot: boot::id(), ..Point::default() }.write_first(root)?;
+    }
     let path = root.join(format::NAME);
     failpoint::at("store.format").context("write", &path)?;
     std::fs::rename(&half, &path).context("write", &path)

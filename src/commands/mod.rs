@@ -149,13 +149,14 @@ fn needs_outside(verb: &Verb) -> bool {
     )
 }
 
-/// Whether a verb reads or writes what is stored.
+/// Whether a verb reads or writes what is stored, and leaves it there.
 fn uses_store(verb: &Verb) -> bool {
     let is_about_vrift = matches!(
         verb,
         Verb::Config(_)
             | Verb::Allow(_)
             | Verb::Doctor(_)
+            | Verb::Store(_)
             | Verb::Completions(_)
             | Verb::Man(_)
             | Verb::Answer(_)
