@@ -151,9 +151,12 @@ fn each_step_that_is_refused_is_named() {
     let page = of(&[&new_pid[..], &[refuse(libc::SYS_clone3, libc::ENOSYS)]].concat());
     page.says("mount namespace", "ok", "works");
     assert_ne!(page.check("pid namespace")["verdict"], "ok");
-    // a filesystem whose locks do not work, and one without user attributes
+    // a filesystem without locks, one whose locks do not work, and one without user attributes
     let page = of(&[refuse(libc::SYS_flock, libc::ENOLCK)]);
-    page.says("locks", "fails", "No locks available");
+    page.says("locks", "ok", "lock files: flock(2) is refused here (No locks available)");
+    assert!(page.works());
+    let page = of(&[refuse(libc::SYS_flock, libc::EIO)]);
+    page.says("locks", "fails", "Input/output error");
     let page = of(&[refuse(libc::SYS_fsetxattr, libc::EOPNOTSUPP)]);
     page.says("user xattrs", "fails", "not supported");
     let page =

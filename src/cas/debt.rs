@@ -80,7 +80,7 @@ impl Store {
     fn change_debt(&self, change: impl FnOnce(&mut Debt)) -> Result<()> {
         let path = self.debt_path();
         let lock = Lock::wait(&path, Hold::Exclusive)?;
-        let mut file = std::fs::File::from(lock.fd().try_clone().context("open", &path)?);
+        let mut file = lock.file(&path)?;
         let mut text = String::new();
         file.read_to_string(&mut text).context("read", &path)?;
         let mut debt = Debt::parse(&text).unwrap_or(Debt { at: now(), ..Debt::default() });

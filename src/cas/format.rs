@@ -14,7 +14,10 @@ pub const NAME: &str = "format.json";
 const VERSION: u32 = 1;
 
 /// Features that this build knows. Tree encoding 1, names of 2 + 20 characters.
-const KNOWN: [&str; 1] = ["objects-2-20"];
+const KNOWN: [&str; 2] = [OBJECTS, LOCK_FILES];
+const OBJECTS: &str = "objects-2-20";
+/// Made where flock(2) is refused: locks are names in directories (os/lock/holders.rs).
+const LOCK_FILES: &str = "lock-files";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Format {
@@ -27,13 +30,20 @@ struct Format {
     incompatible: Vec<String>,
 }
 
+impl Format {
+    fn locks_by_files(&self) -> bool {
+        self.incompatible.iter().any(|feature| feature == LOCK_FILES)
+    }
+}
+
 /// The text of a new store's file.
-pub fn initial() -> String {
+pub fn initial(lock_files: bool) -> String {
+    let features = KNOWN.iter().filter(|feature| lock_files || **feature != LOCK_FILES);
     let format = Format {
         version: VERSION,
         compatible: Vec::new(),
         read_only_compatible: Vec::new(),
-        incompatible: KNOWN.iter().map(ToString::to_string).collect(),
+        incompatible: features.map(ToString::to_string).collect(),
     };
     serde_json::to_string_pretty(&format).unwrap_or_default() + "\n"
 }
@@ -47,8 +57,13 @@ pub fn is_one(text: &[u8]) -> bool {
 }
 
 /// The text of a store that is to go.
-pub fn destroyed() -> String {
-    initial().replace(KNOWN[0], DESTROYED)
+pub fn destroyed(before: &[u8]) -> String {
+    initial(has_lock_files(before)).replace(OBJECTS, DESTROYED)
+}
+
+/// Whether those who use the store lock by files.
+pub fn has_lock_files(text: &[u8]) -> bool {
+    serde_json::from_slice(text).is_ok_and(|format: Format| format.locks_by_files())
 }
 
 /// What a store's file permits this build.
@@ -59,8 +74,8 @@ pub enum Permits {
     Reading(Error),
 }
 
-/// Refuses a store that this build must not even read.
-pub fn check(text: &[u8], path: &Path) -> Result<Permits> {
+/// Refuses a store that this build must not even read. With it: whether it has lock files.
+pub fn check(text: &[u8], path: &Path) -> Result<(Permits, bool)> {
     let format: Format = serde_json::from_slice(text)
         .map_err(std::io::Error::from)
         .context("read store format", path)
@@ -85,12 +100,13 @@ pub fn check(text: &[u8], path: &Path) -> Result<Permits> {
     if let Some(feature) = foreign(&format.incompatible) {
         return Err(newer(&format!("feature `{feature}`"), ""));
     }
-    Ok(match foreign(&format.read_only_compatible) {
+    let permits = match foreign(&format.read_only_compatible) {
         Some(feature) => {
             Permits::Reading(newer(&format!("feature `{feature}`"), ": this vrift may only read it"))
         }
         None => Permits::Writing,
-    })
+    };
+    Ok((permits, format.locks_by_files()))
 }
 
 #[cfg(test)]
@@ -98,12 +114,12 @@ mod tests {
     use super::*;
 
     fn checked(text: &str) -> Result<Permits> {
-        check(text.as_bytes(), Path::new("/store/format.json"))
+        check(text.as_bytes(), Path::new("/store/format.json")).map(|(permits, _)| permits)
     }
 
     #[test]
     fn a_new_store_is_accepted_and_newer_ones_are_refused() {
-        for good in [initial().as_str(), r#"{"version":1,"compatible":["from-the-future"]}"#] {
+        for good in [&initial(false), &initial(true), r#"{"version":1,"compatible":["from-the-future"]}"#] {
             assert!(matches!(checked(good).unwrap(), Permits::Writing), "{good}");
         }
         let Permits::Reading(why) = checked(r#"{"version":1,"read_only_compatible":["packs"]}"#).unwrap()
@@ -113,6 +129,15 @@ mod tests {
         assert!(why.to_string().contains("`/store` is of a newer format (feature `packs`)"), "{why}");
         for bad in [r#"{"version":2}"#, r#"{"version":1,"incompatible":["packs"]}"#, "garbage", "", "[]"] {
             assert!(checked(bad).unwrap_err().hint().is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn how_it_is_locked_outlives_its_destruction() {
+        for files in [true, false] {
+            let text = initial(files);
+            assert_eq!(check(text.as_bytes(), Path::new("/store/format.json")).unwrap().1, files);
+            assert_eq!(has_lock_files(destroyed(text.as_bytes()).as_bytes()), files);
         }
     }
 }

@@ -20,6 +20,7 @@ use super::store::{Publishing, Store};
 use crate::error::{Context, Error, Result};
 use crate::os::failpoint;
 use crate::os::link::link_unnamed;
+use crate::os::lock;
 
 /// Up to this many bytes a file is read into memory in one go.
 const SMALL: u64 = 1 << 20;
@@ -132,8 +133,10 @@ impl Store {
     /// tree may have come to share it, which it did because it was right for that one.
     pub fn settle(&self, digest: &Digest, names: u64, keep: Keep) -> Result<()> {
         let fd = self.open_object(digest)?;
-        // whoever links it into a tree holds this
-        while let Err(errno) = flock(&fd, FlockOperation::LockExclusive) {
+        // whoever links it into a tree holds this; where it is refused nobody links
+        while !lock::by_files()
+            && let Err(errno) = flock(&fd, FlockOperation::LockExclusive)
+        {
             if errno != Errno::INTR {
                 return Err(errno).context("lock", self.objects_path().join(digest.object_path()));
             }

@@ -11,7 +11,7 @@ use super::durable::Point;
 use super::format::{self, Permits};
 use super::sweep::Name;
 use crate::error::{Context, Error, Result};
-use crate::os::lock::{Hold, Lock};
+use crate::os::lock::{self, Hold, Lock};
 use crate::os::mkdir;
 use crate::os::{boot, failpoint};
 
@@ -70,7 +70,10 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path, &error).with_hint(ELSEWHERE)),
         };
-        let permits = format::check(&text, &path)?;
+        let (permits, lock_files) = format::check(&text, &path)?;
+        if lock_files {
+            lock::use_files();
+        }
         let objects = root.join("objects");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&objects, flags, Mode::empty()).context("open", &objects)?;
@@ -140,9 +143,10 @@ fn create(root: &Path) -> Result<()> {
     std::fs::write(&path, tag).context("write", &path)?;
     failpoint::at("store.laid").context("write", &path)?;
     let half = root.join(format!("{}.{}", format::NAME, std::process::id()));
+    let lock_files = lock::refused_in(&root.join("lock"))?.is_some();
+    let text = format::initial(lock_files);
     // synced: without it a power cut could leave one that is empty, which nobody would read
-    let write =
-        || std::fs::write(&half, format::initial()).and_then(|()| std::fs::File::open(&half)?.sync_all());
+    let write = || std::fs::write(&half, text).and_then(|()| std::fs::File::open(&half)?.sync_all());
     write().context("write", &half)?;
     if Point::read(root).is_none() {
         Point { boot: boot::id(), ..Point::default() }.write_first(root)?;

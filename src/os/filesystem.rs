@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::error::{Context, Error, Result};
 use crate::os::dir::{Dir, stat_fd};
 use crate::os::link::link_unnamed;
-use crate::os::lock::{Hold, Lock};
+use crate::os::lock::{self, Hold, Lock};
 use crate::os::xattr;
 
 /// The clock of a directory's filesystem: the ctime of a file that never has a name.
@@ -134,8 +134,8 @@ pub struct Abilities {
     pub xattrs: Result<()>,
     /// O_TMPFILE, and naming it.
     pub unnamed: Result<()>,
-    /// flock(2) excludes.
-    pub locks: Result<()>,
+    /// flock(2) excludes; where it is refused, how, and files that are locks do.
+    pub locks: Result<Option<Error>>,
     /// Names that differ in case are two names.
     pub case: Result<()>,
     /// Clones share their blocks; nothing depends on it.
@@ -162,10 +162,12 @@ fn unnamed(dir: &Dir) -> Result<(), Errno> {
     link_unnamed(fd, dir, c"unnamed")
 }
 
-fn locks(path: &Path) -> Result<()> {
-    let held = Lock::attempt(path, Hold::Exclusive)?;
-    match (held, Lock::attempt(path, Hold::Shared)?) {
-        (Some(_held), None) => Ok(()),
+fn locks(path: &Path) -> Result<Option<Error>> {
+    let refused = lock::refused_in(path)?;
+    let attempt = if refused.is_some() { Lock::attempt_by_file } else { Lock::attempt };
+    let held = attempt(path, Hold::Exclusive)?;
+    match (held, attempt(path, Hold::Shared)?) {
+        (Some(_held), None) => Ok(refused),
         _ => Err(Error::failure("locks do not exclude each other")),
     }
 }

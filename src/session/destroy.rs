@@ -13,7 +13,7 @@ use super::mountinfo;
 use super::record::{self, Record};
 use crate::cas::{format, quarantine};
 use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
-use crate::os::lock::{Hold, Lock};
+use crate::os::lock::{self, Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
 use crate::os::{failpoint, remove};
 
@@ -59,6 +59,9 @@ pub fn look(root: &Path) -> Result<Doomed> {
         return Err(Error::new(Kind::Busy, format!("something is mounted in the store, at {mount}"))
             .with_hint("unmount it first"));
     }
+    if format::has_lock_files(&text) {
+        lock::use_files();
+    }
     let projects = projects(root)?;
     drop(locks(&projects)?);
     Ok(Doomed { root: root.to_path_buf(), projects: projects.len(), is_empty: names == 0 })
@@ -70,7 +73,7 @@ pub fn destroy(doomed: &Doomed) -> Result<Vec<PathBuf>> {
     let format = root.join(format::NAME);
     if !doomed.is_empty {
         let before = std::fs::read(&format).context("read", &format)?;
-        replace(&format, format::destroyed().as_bytes())?;
+        replace(&format, format::destroyed(&before).as_bytes())?;
         failpoint::at("destroy.marked").context("destroy", root)?;
         // who was before the mark has the store's lock, or a session's, or is done
         let lock = Lock::wait(&root.join("lock"), Hold::Exclusive)?;
@@ -108,7 +111,7 @@ pub fn destroy(doomed: &Doomed) -> Result<Vec<PathBuf>> {
 /// Files of a store's own directory, and what killed commands left of them.
 fn is_ours(name: &str) -> bool {
     ["lock", "written", "reserve", "durable"].contains(&name)
-        || name.ends_with(".lock")
+        || [".lock", lock::HOLDERS].iter().any(|end| name.ends_with(end))
         || [format::NAME, "durable.", "probe", ".vrift-"].iter().any(|begin| name.starts_with(begin))
 }
 

@@ -31,7 +31,7 @@ use crate::manifest::base::is_session_name;
 use crate::manifest::dir::read_root;
 use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Link, Opening};
-use crate::os::lock::{Hold, Lock};
+use crate::os::lock::{self, Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
 use crate::os::{boot, failpoint};
 use crate::overlay::projection::STUB;
@@ -145,7 +145,8 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
         }
         if !said && began.elapsed() > PATIENCE {
             said = true;
-            say(&format!("waiting for another run of workspace {} to get ready", options.workspace));
+            let abroad = lock::held_abroad(&path).map(|who| format!(" ({who})")).unwrap_or_default();
+            say(&format!("waiting for another run of workspace {} to get ready{abroad}", options.workspace));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -385,8 +386,8 @@ pub fn live(place: &Place, workspace: i64) -> Result<Option<String>> {
 }
 
 fn write_name(lock: &Lock, name: &str, path: &Path) -> Result<()> {
+    let file = lock.file(path)?;
     let write = || -> std::io::Result<()> {
-        let file = std::fs::File::from(lock.fd().try_clone()?);
         // The newline is the proof that the name is whole.
         let text = format!("{name}\n");
         file.write_all_at(text.as_bytes(), 0)?;

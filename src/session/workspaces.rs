@@ -19,7 +19,6 @@ use crate::manifest::node::Entry;
 use crate::manifest::workspace::{MAIN, Workspace};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
-use crate::os::remove;
 use crate::os::userns::as_root_of_own_files;
 
 /// What there is to say of a workspace.
@@ -99,7 +98,6 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
         discard_sessions(&project, workspace.id)?;
         failpoint::at("workspace.emptied").context("delete workspace in", &project.dir)?;
         project.manifest.purge_workspace(workspace.id)?;
-        remove::remove_tree(&project.session_lock(workspace.id))?;
     } else {
         project
             .manifest
@@ -107,8 +105,10 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
     }
     failpoint::at("workspace.deleted").context("delete workspace in", &project.dir)?;
     staging::remove_spare(&project, workspace.id)?;
-    drop(lock);
-    if !workspace.is_throw_away() {
+    if workspace.is_throw_away() {
+        lock.retire(&project.session_lock(workspace.id))?;
+    } else {
+        drop(lock);
         project.store.let_go();
     }
     swept(project)

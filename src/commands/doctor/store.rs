@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::printer::size;
 use super::check::{Check, Verdict};
 use super::subject::Subject;
-use crate::cas::Store;
+use crate::cas::{Store, format};
 use crate::error::{Error, quoted, shell_word};
 use crate::manifest::Manifest;
 use crate::os::filesystem::{Abilities, Filesystem, Fit};
@@ -92,20 +92,37 @@ fn abilities(subject: &Subject) -> Vec<Check> {
         Ok(found) => found,
         Err(error) => return vec![Check::failed("writing", &error, Verdict::Bad)],
     };
-    let trials = [
-        ("user xattrs", found.xattrs),
-        ("unnamed files", found.unnamed),
-        ("locks", found.locks),
-        ("case", found.case),
-    ];
+    let trials = [("user xattrs", found.xattrs), ("unnamed files", found.unnamed), ("case", found.case)];
     let check = |(name, outcome): (&'static str, Result<(), Error>)| match outcome {
         Ok(()) => Check::good(name, "works"),
         Err(error) => Check::failed(name, &error, subject.severity()).hint(ELSEWHERE),
     };
     let mut checks: Vec<Check> = trials.into_iter().map(check).collect();
+    checks.insert(2, locks(subject, found.locks));
     let reflink = if found.reflink { "works" } else { "not there: what a checkpoint needs is copied" };
     checks.push(Check::good("reflink", reflink));
     checks
+}
+
+/// A store keeps to what it was made with.
+fn locks(subject: &Subject, found: Result<Option<Error>, Error>) -> Check {
+    // what the process itself does may be of the scratch store that was tried
+    let by_files =
+        std::fs::read(subject.root.join(format::NAME)).is_ok_and(|text| format::has_lock_files(&text));
+    match found {
+        Err(error) => Check::failed("locks", &error, subject.severity()).hint(ELSEWHERE),
+        Ok(None) if by_files => {
+            Check::good("locks", "works; the store, made where flock(2) was refused, goes on with lock files")
+        }
+        Ok(None) => Check::good("locks", "works"),
+        Ok(Some(refused)) if by_files || !subject.root.join(format::NAME).exists() => {
+            let why = refused.cause().unwrap_or_default();
+            Check::good("locks", format!("lock files: flock(2) is refused here ({why})"))
+        }
+        Ok(Some(refused)) => Check::failed("locks", &refused, Verdict::Bad).hint(
+            "the store was made where flock(2) works: use it there, or make another one here: --store DIR",
+        ),
+    }
 }
 
 /// SQLite's log needs shared memory and locks that hold.

@@ -6,7 +6,8 @@
 //!
 //! - no other path of this tree has it (claims.rs);
 //! - it has them already, or no other name, and gets them: an object's own mode means
-//!   nothing. Whoever gives them holds the inode's flock, for two trees may want it at once.
+//!   nothing. Whoever gives them holds the inode's flock, for two trees may want it at once
+//!   (so where flock(2) is refused nothing is linked).
 //!
 //! So the mode of a shared object is the path's: 0444 would refuse its owner's writes before
 //! the kernel copies the file up. A set-user-ID bit, or a mode that its owner may not read, never
@@ -26,7 +27,7 @@ use crate::error::{Context, Result};
 use crate::manifest::diff::Change;
 use crate::manifest::node::{Content, Entry, Meta};
 use crate::os::dir::{Dir, stat_fd};
-use crate::os::xattr;
+use crate::os::{lock, xattr};
 use crate::overlay::escape;
 use crate::overlay::projection::claims::Claims;
 use crate::overlay::projection::leaf::times;
@@ -93,8 +94,8 @@ impl<'a> Real<'a> {
     fn rung(&self, dir: &Dir, object: &OwnedFd) -> Rung {
         *self.rung.get_or_init(|| match (reflinks(dir, object), &self.links) {
             (true, _) => Rung::Reflink,
-            (false, Some(_)) => Rung::Link,
-            (false, None) => Rung::Copy,
+            (false, Some(_)) if !lock::by_files() => Rung::Link,
+            (false, _) => Rung::Copy,
         })
     }
 }

@@ -34,7 +34,7 @@ pub fn sweep(project: &Project) -> Result<()> {
     let manifest = &project.manifest;
     for layer in manifest.unused_layers()? {
         let path = project.layer_lock(layer.id);
-        let Some(_lock) = Lock::attempt(&path, Hold::Exclusive)? else { continue };
+        let Some(lock) = Lock::attempt(&path, Hold::Exclusive)? else { continue };
         // one over it may live on
         if !manifest.unused_layers()?.contains(&layer) || manifest.has_layer_over(layer.id)? {
             continue;
@@ -45,11 +45,11 @@ pub fn sweep(project: &Project) -> Result<()> {
         remove::remove_tree(&project.layer_path(layer.id))?;
         failpoint::at("sweep.removed").context("remove", &path)?;
         manifest.remove_layer(layer.id)?;
-        remove::remove_tree(&path)?;
+        lock.retire(&path)?;
     }
     for base in manifest.unused_bases()? {
         let path = project.base_lock(base.id);
-        let Some(_lock) = Lock::attempt(&path, Hold::Exclusive)? else { continue };
+        let Some(lock) = Lock::attempt(&path, Hold::Exclusive)? else { continue };
         if !manifest.unused_bases()?.contains(&base) {
             continue;
         }
@@ -63,7 +63,7 @@ pub fn sweep(project: &Project) -> Result<()> {
         remove::remove_tree(&project.base_links(base.id))?;
         failpoint::at("sweep.base").context("remove", &path)?;
         manifest.remove_base(base.id)?;
-        remove::remove_tree(&path)?;
+        lock.retire(&path)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::cas::finding::{Finding, Subject, What};
 use crate::error::{Context, Result, plain};
 use crate::manifest::base::is_session_name;
 use crate::manifest::db;
+use crate::os::lock;
 use crate::psfs::table;
 use crate::session::apply::journal;
 use crate::session::project::Project;
@@ -39,6 +40,7 @@ pub fn look(project: &Project, looked: &mut Looked) -> Result<()> {
             Some(dir) if DIRS.contains(&dir) => see.directory(&path)?,
             Some(file) if FILES.contains(&file) => see.owner(&path)?,
             Some(lock) if lock.ends_with(".lock") => see.lock(&path)?,
+            Some(holders) if is_holders(holders) => see.directory(&path)?,
             // what a killed apply left, for the next command to finish
             Some(file) if file.starts_with(journal::NAME) => see.owner(&path)?,
             _ => see.stray(&path, "it does not belong in a project's directory"),
@@ -91,6 +93,7 @@ fn sessions(project: &Project, staging: Vec<std::ffi::OsString>, see: &mut See<'
         let is_number = !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit());
         match ending {
             "lock" if is_number => see.lock(&path)?,
+            "lock.holders" if is_number && lock::by_files() => see.directory(&path)?,
             "spare" | "used" | "begun" if is_number => see.directory(&path)?,
             _ => see.stray(&path, "it is no session"),
         }
@@ -187,9 +190,11 @@ impl See<'_> {
         for name in names {
             let path = dir.join(&name);
             let text = name.to_str().unwrap_or_default();
+            let text = if is_holders(text) { text.trim_end_matches(lock::HOLDERS) } else { text };
             let stem = [".lock", ".links", ".links-new"].iter().find_map(|ending| text.strip_suffix(ending));
             let number = stem.unwrap_or(text).parse::<i64>();
             match number {
+                Ok(_) if is_holders(name.to_str().unwrap_or_default()) => self.directory(&path)?,
                 Ok(_) if text.ends_with(".lock") => self.lock(&path)?,
                 Ok(_) if stem.is_some() => self.owner(&path)?,
                 Ok(number) if known.contains(&number) => self.directory(&path)?,
@@ -199,6 +204,11 @@ impl See<'_> {
         }
         Ok(())
     }
+}
+
+/// A directory beside a lock; only a store that was made so has them.
+fn is_holders(name: &str) -> bool {
+    lock::by_files() && name.ends_with(".lock.holders")
 }
 
 /// The store's own directory.
