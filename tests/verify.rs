@@ -173,6 +173,26 @@ fn a_damaged_manifest_is_found_and_its_indexes_are_made_anew() {
     }
 }
 
+fn each_damage_of_a_stub(world: &World) {
+    let lower = || base(world);
+    let differs = |path: &'static str| [("lower-differs", path)];
+    let longer = || std::fs::File::options().write(true).open(lower().join("host only")).unwrap();
+    let host_only = || {
+        let before = lower().join("host only").metadata().unwrap().modified().unwrap();
+        let file = longer();
+        file.set_len(99).unwrap();
+        file.set_times(std::fs::FileTimes::new().set_modified(before)).unwrap();
+    };
+    damaged(world, &[], host_only, &differs("host only"));
+    let redirect = || set_attribute(&lower().join("host only"), "user.overlay.redirect", b"/xx/elsewhere");
+    damaged(world, &[], redirect, &differs("host only"));
+    let no_stub = || {
+        let path = CString::new(lower().join("host only").as_os_str().as_bytes()).unwrap();
+        rustix::fs::removexattr(&path, "user.overlay.metacopy").unwrap();
+    };
+    damaged(world, &[], no_stub, &differs("host only"));
+}
+
 #[test]
 fn each_difference_of_a_lower_tree_is_found_and_rendered_away() {
     needs_sessions!();
@@ -188,25 +208,13 @@ fn each_difference_of_a_lower_tree_is_found_and_rendered_away() {
     );
     damaged(&world, &[], || touch(&lower().join("src/deep/b.c"), 5), &differs("src/deep/b.c"));
     damaged(&world, &[], || touch(&lower().join("src/deep"), 5), &differs("src/deep"));
-    let longer = || std::fs::File::options().write(true).open(lower().join("host only")).unwrap();
-    let host_only = || {
-        let before = lower().join("host only").metadata().unwrap().modified().unwrap();
-        let file = longer();
-        file.set_len(99).unwrap();
-        file.set_times(std::fs::FileTimes::new().set_modified(before)).unwrap();
-    };
-    damaged(&world, &[], host_only, &differs("host only"));
-    let redirect = || set_attribute(&lower().join("host only"), "user.overlay.redirect", b"/xx/elsewhere");
-    damaged(&world, &[], redirect, &differs("host only"));
-    let no_stub = || {
-        let path = CString::new(lower().join("host only").as_os_str().as_bytes()).unwrap();
-        rustix::fs::removexattr(&path, "user.overlay.metacopy").unwrap();
-    };
-    damaged(&world, &[], no_stub, &differs("host only"));
     let attribute = || set_attribute(&lower().join("src/deep/b.c"), "user.new", b"1");
     damaged(&world, &[], attribute, &differs("src/deep/b.c"));
     let opaque = || set_attribute(&lower().join("many"), "user.added", b"y");
     damaged(&world, &[], opaque, &differs("many"));
+    if !world.links_objects() {
+        each_damage_of_a_stub(&world); // a file that is linked is the object itself
+    }
     let gone = || quietly(&lower().join("many"), || std::fs::remove_file(lower().join("many/9")).unwrap());
     damaged(&world, &[], gone, &differs("many/9"));
     let more = || quietly(&lower(), || std::fs::write(lower().join("more"), "").unwrap());
@@ -355,6 +363,34 @@ fn strays_sessions_and_locks_are_found_and_moved_aside() {
         std::os::unix::fs::chown(&spare, Some(0), None).unwrap();
     }
     clean(&world);
+}
+
+#[test]
+fn a_damaged_preload_library_is_found_and_written_anew() {
+    needs_sessions!();
+    let world = full();
+    let libraries = world.store.join("psfs");
+    let library = || std::fs::read_dir(&libraries).unwrap().flatten().next().unwrap().path();
+    for (name, damage) in [("x86_64.so", "other"), ("rename/x86_64.so", "empty"), ("haswell.so", "gone")] {
+        let path = library().join(name);
+        let length = path.metadata().unwrap().len();
+        let harm = || {
+            std::fs::remove_file(&path).unwrap();
+            match damage {
+                "other" => std::fs::write(&path, vec![0; length as usize]).unwrap(),
+                "empty" => std::fs::write(&path, "").unwrap(),
+                _ => {}
+            }
+        };
+        harm();
+        finds(&world, &[], &[("preload-broken", name)]);
+        let (found, report) = verify(&world, &["--repair"]);
+        assert!(found.is_empty(), "{report:#}");
+        assert!(report["repaired"].to_string().contains("quarantine"), "{report:#}");
+        assert_eq!(world.sh("mkdir -p e; mv e f; rmdir f; echo loaded").ok(), "loaded\n");
+        clean(&world);
+        assert_eq!(path.metadata().unwrap().len(), length);
+    }
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub enum What {
     WrongOwner,
     /// What is to be locked is no file that can be.
     LockBroken,
+    /// The library that programs in runs load is not as this version has it.
+    PreloadBroken,
 }
 
 impl What {

@@ -81,6 +81,36 @@ pub fn publish(store: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(place))
 }
 
+/// What is wrong with a library that is there: the name that is not as it was written, and how.
+/// A store has those of other versions as well, of which this one knows nothing.
+pub fn fault(store: &Path) -> Result<Option<(PathBuf, &'static str)>> {
+    let Some(place) = place(store).filter(|place| fs::symlink_metadata(place).is_ok()) else {
+        return Ok(None);
+    };
+    let (first, rest) = NARROW.split_first().unwrap_or((&"", &[]));
+    for variant in Variant::ALL {
+        let dir = variant.dir(&place);
+        for (name, content) in [(FILE, filled(store, variant)?), (*first, stub::library())] {
+            let path = dir.join(name);
+            let is_file = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
+            let read = if is_file { fs::read(&path) } else { Err(ErrorKind::NotFound.into()) };
+            match read {
+                Ok(bytes) if bytes == content => {}
+                Ok(_) => return Ok(Some((path, "it is not as this vrift has it, and programs load it"))),
+                Err(_) => return Ok(Some((path, "it cannot be read, and programs load it"))),
+            }
+        }
+        let links = ALIASES.iter().map(|name| (name, FILE)).chain(rest.iter().map(|name| (name, *first)));
+        for (name, target) in links {
+            let path = dir.join(name);
+            if fs::read_link(&path).ok().as_deref() != Some(Path::new(target)) {
+                return Ok(Some((path, "it does not lead to the library")));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Makes the directory aside and gives it its name once all of it is on the disk: a
 /// library that a power cut left without content would be an error in every program.
 fn write(store: &Path, place: &Path) -> Result<()> {
@@ -190,5 +220,25 @@ mod tests {
         publish(dir.path()).unwrap();
         assert_eq!(fs::read(place.join(FILE)).unwrap(), library);
         assert_eq!(fs::read_dir(dir.path().join("psfs")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn each_damage_of_it_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let found = || fault(dir.path()).unwrap().map(|(path, _)| path);
+        assert_eq!(found(), None);
+        for variant in Variant::ALL {
+            for name in [FILE, "i386.so", "i686.so", "haswell.so", "$PLATFORM.so"] {
+                let place = publish(dir.path()).unwrap().unwrap();
+                assert_eq!(found(), None);
+                let path = variant.dir(&place).join(name);
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[20] ^= 1;
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, bytes).unwrap();
+                assert_eq!(found(), Some(path));
+                fs::remove_dir_all(&place).unwrap();
+            }
+        }
     }
 }

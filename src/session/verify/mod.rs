@@ -10,7 +10,7 @@
 //! | the manifest's file, its rows, every tree body | `manifest/verify` |
 //! | objects | `cas/verify.rs` |
 //! | lower trees and layers against their roots | `lowers.rs`, `overlay/verify.rs` |
-//! | sessions, locks, strays | `places.rs` |
+//! | sessions, locks, strays, the preload library | `places.rs` |
 
 mod copies;
 mod lowers;

@@ -12,7 +12,7 @@ use crate::error::{Context, Result, plain};
 use crate::manifest::base::is_session_name;
 use crate::manifest::db;
 use crate::os::lock;
-use crate::psfs::table;
+use crate::psfs::{library, table};
 use crate::session::apply::journal;
 use crate::session::project::Project;
 use crate::session::record::Record;
@@ -221,6 +221,13 @@ pub fn look_at_store(store: &Path) -> Result<Vec<Finding>> {
     }
     for name in ["objects", "projects", "psfs"] {
         see.directory(&store.join(name))?;
+    }
+    if let Some((path, detail)) = library::fault(store)? {
+        let inner = path.strip_prefix(store).unwrap_or(&path);
+        // all of it goes: the next run writes it anew
+        let whole: PathBuf = inner.iter().take(2).collect();
+        let subject = Subject::File(whole.as_os_str().as_bytes().to_vec());
+        see.found.push(Finding::new(What::PreloadBroken, subject, plain(inner.as_os_str()), detail));
     }
     Ok(see.found)
 }

@@ -3,7 +3,7 @@
 //!
 //! | finding | becomes |
 //! |---|---|
-//! | a lock that is none, a stray, a session that cannot be read | moved to `quarantine/`; a lock's mode is set |
+//! | a lock that is none, a stray, a session that cannot be read, a damaged preload library | moved to `quarantine/`; a lock's mode is set |
 //! | a damaged or missing tree | the same tree of another project, where one has it |
 //! | a damaged object | moved to `quarantine/`, then looked for as a missing one |
 //! | a missing object | a copy on the host, or in a layer, that has the digest |

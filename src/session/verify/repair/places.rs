@@ -19,9 +19,10 @@ pub fn repair(store: &Store, found: &[Finding], repaired: &mut Repaired) {
             (What::LockBroken, Subject::File(path)) => {
                 lock(store, &store.root().join(OsStr::from_bytes(path)), finding)
             }
-            (What::Stray | What::SessionBroken | What::SessionForeign, Subject::File(path)) => {
-                aside(store, &store.root().join(OsStr::from_bytes(path)), finding)
-            }
+            (
+                What::Stray | What::SessionBroken | What::SessionForeign | What::PreloadBroken,
+                Subject::File(path),
+            ) => aside(store, &store.root().join(OsStr::from_bytes(path)), finding),
             (What::ManifestBroken, Subject::Manifest) if finding.detail.contains("index") => {
                 Manifest::open(&store.projects_path().join(&finding.project))
                     .and_then(|manifest| manifest.make_indexes())
