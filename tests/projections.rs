@@ -341,3 +341,21 @@ fn verify_knows_each_of_them() {
         assert_eq!(after.code(), 0, "{projection}: {}", after.stdout());
     }
 }
+
+/// What was linked has the file's own mode; nobody would know of it any more.
+#[test]
+fn what_a_forgotten_project_linked_is_an_object_as_others_are() {
+    needs_sessions!();
+    let world = world();
+    let other = world.path().join("other");
+    assert!(world.command("cp").arg("-a").args([&world.project, &other]).status().unwrap().success());
+    sh(&world, "hardlink", "true").ok();
+    let there = |args: &[&str]| world.run(["-C", other.to_str().unwrap()].iter().chain(args));
+    there(&["exec", "--projection", "copy", "true"]).ok();
+    world.run(["project", "forget", world.project.to_str().unwrap()]).ok();
+    let said = there(&["verify", "--deep"]);
+    assert!(said.stdout().is_empty(), "{}", said.stdout());
+    for object in world.objects() {
+        assert_eq!(object.metadata().unwrap().permissions().mode() & 0o7777, 0o444, "{}", object.display());
+    }
+}

@@ -71,14 +71,19 @@ pub fn sweep(project: &Project) -> Result<()> {
 /// A lower tree: where it is, what lies below it, and what it shows.
 pub type Tree = (PathBuf, Option<Digest>, Digest);
 
-/// Settles the objects that only the layers of a project, which goes, share.
+/// Settles the objects that only the layers and bases of a project, which goes, share.
 pub fn settle_all(store: &Store, project: &Path) -> Result<()> {
     let manifest = Manifest::open(project)?;
-    let (_, layers) = manifest.lowers()?;
+    let (bases, layers) = manifest.lowers()?;
     let at =
         |layer: Layer| (project.join("layers").join(layer.id.to_string()), Some(layer.under), layer.root);
-    let keep = keep_for_layers(&manifest)?;
-    settle(store, &manifest, &layers.into_iter().map(at).collect::<Vec<_>>(), keep)
+    let links = bases.into_iter().filter(|base| base.projection == HARDLINK);
+    let linked = links.filter_map(|base| {
+        let path = project.join("base").join(base.id.to_string());
+        Some((path, None, base.root.or(base.target)?))
+    });
+    let trees: Vec<Tree> = layers.into_iter().map(at).chain(linked).collect();
+    settle(store, &manifest, &trees, Keep::Nothing)
 }
 
 /// What is kept of an object that a layer shared.
