@@ -8,10 +8,12 @@
 //! A connection must be dropped before the process forks a child that opens one of
 //! its own (SQLite keeps POSIX locks per process).
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::schema::{self, Version};
@@ -69,7 +71,10 @@ impl Manifest {
     fn open_with(dir: &Path, more: OpenFlags, prepare: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let path = dir.join(NAME);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-        let connection = Connection::open_with_flags(&path, flags).context("open manifest", &path)?;
+        let mut connection = Connection::open_with_flags(&path, flags).context("open manifest", &path)?;
+        if cfg!(debug_assertions) {
+            tell_statements(&mut connection).context("open manifest", &path)?;
+        }
         let mut manifest = Self { connection, path };
         prepare(&mut manifest)?;
         Ok(manifest)
@@ -268,6 +273,20 @@ impl Trees for Manifest {
         self.doing("write a tree to", insert.execute((digest.as_bytes(), body)))?;
         Ok(digest)
     }
+}
+
+/// `VRIFT_STATEMENTS=FILE` (debug builds): each statement that runs is a line of it.
+fn tell_statements(connection: &mut Connection) -> rusqlite::Result<()> {
+    let told = std::env::var_os("VRIFT_STATEMENTS");
+    let file = told.and_then(|path| std::fs::OpenOptions::new().append(true).create(true).open(path).ok());
+    let Some(mut file) = file else { return Ok(()) };
+    let tell = move |event: TraceEvent<'_>| {
+        if let TraceEvent::Stmt(_, text) = event {
+            let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let _ = file.write_all((line + "\n").as_bytes());
+        }
+    };
+    connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(tell))
 }
 
 /// A digest column.

@@ -15,6 +15,9 @@ use crate::os::mkdir;
 const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
 /// The same, which counts what it answers.
 const COUNTING: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/counting.so"));
+/// Tells these from those of other builds; made by the compiler, for every start needs it.
+const PRINT: u128 = print(print(FNV_BASIS, LIBRARY), COUNTING);
+const FNV_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 /// What stands before the store's path in it (`preload/place.rs`).
 const MARK: &[u8] = b"vrift-store-at:\0";
 /// Bytes of a store's path at most, without its NUL.
@@ -58,6 +61,18 @@ impl Variant {
     }
 }
 
+/// FNV-1a of 128 bits: nobody but us makes these libraries, so it need not stand up to anybody.
+#[allow(long_running_const_eval)]
+const fn print(mut print: u128, bytes: &[u8]) -> u128 {
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let mut at = 0;
+    while at < bytes.len() {
+        print = (print ^ bytes[at] as u128).wrapping_mul(PRIME);
+        at += 1;
+    }
+    print
+}
+
 /// Where the library is, or is to be, for a store at this path. `None`: runs of this store
 /// go without, because LD_PRELOAD could not name it (rule 24), or it is not built for
 /// this architecture.
@@ -67,7 +82,7 @@ pub fn place(store: &Path) -> Option<PathBuf> {
     if LIBRARY.is_empty() || path.len() > PATH || path.iter().any(stops) {
         return None;
     }
-    let name = Digest::of(&[LIBRARY, COUNTING, path].concat()).hex();
+    let name = Digest::of(&[&PRINT.to_ne_bytes(), path].concat()).hex();
     Some(store.join("psfs").join(name.get(..20)?))
 }
 
