@@ -33,6 +33,7 @@ const UNSAFE: &[&str] = &[
     "os/lease.rs",
     "os/passed.rs",
     "os/userns.rs",
+    "os/verity.rs",
     "psfs/preload/answer.rs",
     "psfs/preload/cold.rs",
     "psfs/preload/count.rs",

@@ -6,7 +6,7 @@
 //!   lock                shared to publish, exclusive to sweep one shard
 //!   written             bytes since the last collection   debt.rs
 //!   reserve             space for a collection on a full disk   reserve.rs
-//!   objects/xx/yyyy…    one content each, 0444           digest.rs
+//!   objects/xx/yyyy…    one content each, 0444           digest.rs, protect.rs
 //!   quarantine/         what was damaged                 quarantine.rs
 //! ```
 //!
@@ -27,6 +27,8 @@ pub mod digest;
 pub mod durable;
 pub mod finding;
 pub mod format;
+pub mod helper;
+pub mod protect;
 pub mod publish;
 pub mod quarantine;
 pub mod receive;

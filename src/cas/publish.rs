@@ -147,6 +147,7 @@ impl Store {
             return Ok(());
         }
         let path = || self.objects_path().join(digest.object_path());
+        crate::os::immutable::clear(&fd);
         for name in crate::os::xattr::list(&fd).context("list xattrs of", path())? {
             let bytes = name.to_bytes();
             if bytes.starts_with(b"user.") || bytes.starts_with(b"system.posix_acl_") {

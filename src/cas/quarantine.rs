@@ -1,13 +1,12 @@
 //! `STORE/quarantine/`: what was damaged or did not belong where it lay. Nothing in there is
 //! used, and nothing is ever removed from it: whoever owns it looks at it.
 
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, RenameFlags, renameat_with, statat};
 use rustix::io::Errno;
 
+use super::helper;
 use super::store::Store;
 use crate::error::{Context, Error, Result, plain};
 use crate::os::{failpoint, immutable, mkdir};
@@ -64,13 +63,14 @@ fn move_to(from: &Path, to: &Path) -> Result<(), Errno> {
         },
         other => other,
     };
-    let cleared = || -> bool {
-        let (Some(dir), Some(name)) = (from.parent(), from.file_name()) else { return false };
-        let Ok(name) = CString::new(name.as_bytes()) else { return false };
-        std::fs::File::open(dir).is_ok_and(|dir| immutable::clear(dir, &name))
+    // what is damaged is not kept from its owner there
+    let cleared = || {
+        let of_file = std::fs::File::open(from).is_ok_and(immutable::clear);
+        let of_dir = from.parent().is_some_and(|dir| std::fs::File::open(dir).is_ok_and(immutable::clear));
+        of_file || of_dir
     };
     match rename() {
-        Err(Errno::PERM) if cleared() => rename(),
+        Err(Errno::PERM) if cleared() || helper::clear(from) => rename(),
         other => other,
     }
 }

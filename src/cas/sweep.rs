@@ -5,7 +5,7 @@
 //! (rule 15). Age is ctime: linking an object, or a layer's end, makes it young again.
 
 use std::collections::HashSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::digest::{Digest, NAME_CHARS, SHARD_CHARS};
+use super::helper;
+use super::protect::explained;
 use super::store::Store;
 use crate::error::{Context, Error, Kind, Result};
 use crate::os::failpoint;
+use crate::os::immutable::lifted;
 use crate::os::lock::{Hold, Lock};
 
 /// The name of an object without its slash.
@@ -111,11 +114,19 @@ impl Store {
         let large = (object.bytes > LARGE)
             .then(|| rustix::fs::openat(self.objects(), path.as_slice(), flags, Mode::empty()).ok())
             .flatten();
-        match unlinkat(self.objects(), path.as_slice(), AtFlags::empty()) {
+        let shown = || self.objects_path().join(String::from_utf8_lossy(&path).as_ref());
+        let unlink = || unlinkat(self.objects(), path.as_slice(), AtFlags::empty());
+        let done = match CString::new(path.clone()).map(|name| lifted(self.objects(), &name, unlink)) {
+            Ok(Err(Errno::PERM)) if helper::clear(&shown()) => unlink(),
+            Ok(done) => done,
+            Err(_) => unlink(),
+        };
+        match done {
             Ok(()) | Err(Errno::NOENT) => failpoint::at("object.removed").map(|()| large),
             Err(errno) => Err(errno),
         }
-        .context("remove object", self.objects_path().join(String::from_utf8_lossy(&path).as_ref()))
+        .context("remove object", shown())
+        .map_err(|error| explained(error, &shown()))
     }
 }
 

@@ -43,6 +43,7 @@ pub fn run(global: &Global, args: &Gc, printer: &Printer) -> Result<Status> {
             "dry_run": args.dry_run, "objects": swept.objects, "bytes": swept.bytes,
             "trees": swept.trees, "heads": swept.heads, "lowers": swept.lowers, "staging": swept.staging,
             "projects": swept.projects, "kept": swept.kept, "left": swept.left,
+            "protected": swept.protected.map(|(objects, by)| json!({ "objects": objects, "by": by })),
         }));
         return Ok(0);
     }
@@ -65,6 +66,9 @@ fn said(swept: &Swept, would: &str) -> String {
         if count > 0 {
             parts.push(counted(count, what));
         }
+    }
+    if let Some((count, by)) = swept.protected {
+        parts.push(format!("{} protected by {by}", counted(count, "object")));
     }
     parts.join(", ")
 }

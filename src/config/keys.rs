@@ -51,6 +51,8 @@ pub const QUOTA_STAGING: &str = "quota.staging";
 pub const QUOTA_FILES: &str = "quota.files";
 pub const QUOTA_STORE: &str = "quota.store";
 pub const QUOTA_FLOOR: &str = "quota.floor";
+pub const PROTECT_OBJECTS: &str = "protect.objects";
+pub const PROTECT_BY: &str = "protect.by";
 /// The section of what a run is like; a profile has the same keys.
 pub const RUN: &str = "run";
 pub const PROFILE: &str = "profile";
@@ -126,6 +128,18 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         in_project: false,
         about: "what is to stay free of the store's disk, or \"off\" (else a twentieth, at most 2 GiB)",
+    },
+    Key {
+        name: PROTECT_OBJECTS,
+        kind: Kind::Text,
+        in_project: false,
+        about: "which stored contents nobody can change: none, tier1 (unless set), or all, by each vrift gc",
+    },
+    Key {
+        name: PROTECT_BY,
+        kind: Kind::List,
+        in_project: false,
+        about: "by what, the strongest that works: immutable (chattr +i; unless set, this alone), verity (fs-verity)",
     },
 ];
 

@@ -17,6 +17,7 @@ pub mod keys;
 mod layer;
 pub mod limit;
 mod nearest;
+pub mod protect;
 pub mod quota;
 pub mod rules;
 pub mod run;

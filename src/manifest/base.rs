@@ -11,7 +11,7 @@ use crate::cas::Digest;
 use crate::error::{Error, Result, quoted};
 
 /// The projection whose files are objects.
-const LINKING: &str = "hardlink";
+const LINKING: [&str; 2] = ["hardlink", "hardlink-tier1"];
 /// There once such a base was made.
 const LINKED: &str = "linked";
 
@@ -81,7 +81,7 @@ impl Manifest {
         let done = self.connection().execute("INSERT INTO base(projection) VALUES(?1)", [projection]);
         self.doing("write a base to", done)?;
         let id = self.connection().last_insert_rowid();
-        if projection == LINKING {
+        if LINKING.contains(&projection) {
             self.set_meta(LINKED, b"1")?;
         }
         Ok(id)

@@ -195,6 +195,16 @@ impl Manifest {
         self.doing("write", done).map(drop)
     }
 
+    /// The keys that begin so.
+    pub fn meta_keys(&self, beginning: &str) -> Result<Vec<String>> {
+        let mut query = self.doing(
+            "read",
+            self.connection.prepare_cached("SELECT key FROM meta WHERE substr(key, 1, length(?1)) = ?1"),
+        )?;
+        let keys = query.query_map([beginning], |row| row.get(0)).and_then(Iterator::collect);
+        self.doing("read", keys)
+    }
+
     pub fn remove_meta(&self, key: &str) -> Result<()> {
         let mut delete =
             self.doing("write", self.connection.prepare_cached("DELETE FROM meta WHERE key = ?1"))?;

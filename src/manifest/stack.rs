@@ -136,16 +136,16 @@ impl Manifest {
     }
 
     /// The newest whole base that shows this root and that no workspace is shown by: a snapshot's.
-    pub fn base_of_snapshot(&self, root: &Digest) -> Result<Option<Base>> {
+    pub fn base_of_snapshot(&self, root: &Digest, not: &str) -> Result<Option<Base>> {
         let mut query = self.doing(
             "read",
             self.connection().prepare_cached(
-                "SELECT id FROM base WHERE root = ?1 AND target IS NULL
+                "SELECT id FROM base WHERE root = ?1 AND target IS NULL AND projection <> ?2
                  AND id NOT IN (SELECT base FROM workspace WHERE base IS NOT NULL)
                  AND id NOT IN (SELECT base FROM layer) ORDER BY id DESC LIMIT 1",
             ),
         )?;
-        let id = query.query_row([root.as_bytes()], |row| row.get(0)).optional();
+        let id = query.query_row((root.as_bytes(), not), |row| row.get(0)).optional();
         let id: Option<i64> = self.doing("read bases from", id)?;
         id.map_or(Ok(None), |id| self.base(id))
     }

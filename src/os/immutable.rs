@@ -4,21 +4,52 @@
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
-use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{FileType, IFlags, Mode, OFlags, fstat, ioctl_getflags, ioctl_setflags};
+use rustix::io::Errno;
 
-/// Takes the flags from a directory and from a name in it. True when there was one and it
-/// is gone.
-pub fn clear(dir: impl AsFd, name: &CStr) -> bool {
+const KEEPING: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
+
+/// Does what gives a name another place or takes it away, once more without the flags where
+/// those refuse it. A file that has other names then has its flags again.
+pub fn lifted(dir: impl AsFd, name: &CStr, act: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+    let refused = match act() {
+        Err(Errno::PERM) => Errno::PERM,
+        other => return other,
+    };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let of_dir = clear_on(&dir);
+    let of_dir = clear(&dir);
     let file = rustix::fs::openat(&dir, name, flags, Mode::empty());
-    file.is_ok_and(clear_on) || of_dir
+    let was = file.as_ref().is_ok_and(is_set);
+    let of_file = file.as_ref().is_ok_and(clear);
+    if !of_dir && !of_file {
+        return Err(refused);
+    }
+    let done = act();
+    if let Ok(file) = &file
+        && was
+        && fstat(file).is_ok_and(|stat| {
+            stat.st_nlink > 0 && FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        })
+    {
+        let _ = set(file);
+    }
+    done
 }
 
-fn clear_on(file: impl AsFd) -> bool {
-    let keeping = IFlags::IMMUTABLE | IFlags::APPEND;
+/// Takes the flags away. True when there was one and it is gone.
+pub fn clear(file: impl AsFd) -> bool {
     // filesystems without such flags say ENOTTY
     ioctl_getflags(&file).is_ok_and(|flags| {
-        flags.intersects(keeping) && ioctl_setflags(&file, flags.difference(keeping)).is_ok()
+        flags.intersects(KEEPING) && ioctl_setflags(&file, flags.difference(KEEPING)).is_ok()
     })
+}
+
+pub fn is_set(file: impl AsFd) -> bool {
+    ioctl_getflags(&file).is_ok_and(|flags| flags.contains(IFlags::IMMUTABLE))
+}
+
+/// Keeps a file from being changed, renamed, linked and removed.
+pub fn set(file: impl AsFd) -> Result<(), Errno> {
+    let flags = ioctl_getflags(&file)?;
+    ioctl_setflags(&file, flags | IFlags::IMMUTABLE)
 }

@@ -20,6 +20,7 @@ pub mod passed;
 pub mod refusal;
 pub mod remove;
 pub mod userns;
+pub mod verity;
 pub mod xattr;
 
 /// Says why a test is not run; fails where every test must be (VRIFT_MUST_WORK=1).

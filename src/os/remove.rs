@@ -58,10 +58,7 @@ fn remove(parent: impl AsFd, name: &CStr, path: PathBuf) -> Result<()> {
 
 /// Once more without the flags that keep the name, or all names of its directory.
 fn unlink(parent: impl AsFd, name: &CStr, flags: AtFlags) -> Result<(), Errno> {
-    match unlinkat(&parent, name, flags) {
-        Err(Errno::PERM) if immutable::clear(&parent, name) => unlinkat(&parent, name, flags),
-        other => other,
-    }
+    immutable::lifted(&parent, name, || unlinkat(&parent, name, flags))
 }
 
 fn empty(top: Dir) -> Result<()> {

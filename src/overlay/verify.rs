@@ -21,6 +21,7 @@ use crate::os::cursor::{Cursor, c_name, split};
 use crate::os::dir::{Dir, Stat};
 use crate::os::xattr;
 use crate::overlay::escape::{self, From, Marks, To};
+use crate::overlay::projection::normal;
 
 /// A path from the top of the tree, and what is wrong with it.
 pub type Difference = (Vec<u8>, String);
@@ -46,6 +47,8 @@ pub enum Files {
     Stubs,
     /// Links to objects, and copies.
     Links,
+    /// The same of what is declared not to change.
+    Shared,
     Copies,
 }
 
@@ -243,8 +246,10 @@ impl Look<'_> {
             self.say(path, format!("it is no {word}"));
             return Ok(());
         }
-        self.metadata(path, &entry.meta, stat);
-        let is_object = base == Some(Files::Links) && stat.kind == FileType::RegularFile;
+        let shown = if base == Some(Files::Shared) { normal::entry(entry) } else { None };
+        self.metadata(path, &shown.as_ref().unwrap_or(entry).meta, stat);
+        let is_object =
+            matches!(base, Some(Files::Links | Files::Shared)) && stat.kind == FileType::RegularFile;
         if entry.group != 0 && base.is_some() {
             self.links.entry(entry.group).or_default().push((entry.clone(), path.to_vec(), *stat));
         } else if base.is_some() && stat.nlink > 1 && !is_object {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::mountinfo;
 use super::record::{self, Record};
-use crate::cas::{format, quarantine};
+use crate::cas::{format, protect, quarantine};
 use crate::error::{Context, Error, Kind, Result, quoted, shell_word};
 use crate::os::lock::{self, Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
@@ -81,6 +81,7 @@ pub fn destroy(doomed: &Doomed) -> Result<Vec<PathBuf>> {
         let _held = held.or_else(|error| replace(&format, &before).and(Err(error)))?;
         drop(lock);
     }
+    protect::lift_all(root)?;
     let left = as_root_of_own_files("destroy the store", || {
         for name in DIRS {
             remove::remove_tree(&root.join(name))?;

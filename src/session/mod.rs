@@ -35,6 +35,7 @@ pub mod open;
 pub mod plan;
 pub mod power;
 pub mod project;
+pub mod protect;
 pub mod quota;
 pub mod record;
 pub mod recover;

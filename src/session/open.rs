@@ -23,7 +23,7 @@ use super::staging::{self, sessions};
 use super::sync::{self, Report};
 use super::tables::{self, Tables};
 use super::take_in::{self, Taken, Trust};
-use super::{mounts, plan, tier1};
+use super::{mounts, plan, protect, tier1};
 use crate::config::quota::Quota;
 use crate::config::run::{Confine, Projected};
 use crate::error::{Context, Error, Kind, Result, quoted};
@@ -250,6 +250,9 @@ fn open_new(
     let looks = (options.sync, scene.shape.unlock.as_slice());
     let (project, outside, kept) = tier1::ready(project, looks, &scene.mounted, options.meter)?;
     scene.outside = outside;
+    if let Err(error) = protect::tier1(&project, &ready.root, &scene.tier1, &scene.outside) {
+        say(&format!("what is declared not to change is not protected: {error}"));
+    }
     if options.psfs {
         // without them all is as it is, only slower
         scene.tables = tables::ready(&project, &ready, &scene).unwrap_or_else(|error| {

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::manifest::dir::lookup;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
-use crate::overlay::projection::STUB;
+use crate::overlay::projection::{HARDLINK, STUB, TIER1};
 
 /// Where they are, in the project.
 pub const DIR: &str = ".snapshots";
@@ -38,7 +38,7 @@ pub fn ready(mut project: Project, head: &Digest) -> Result<(Project, Vec<Shown>
     let (mut shown, mut locks) = (Vec::new(), Vec::new());
     for snapshot in project.manifest.snapshots()?.into_iter().take(SHOWN) {
         loop {
-            if let Some((base, stubs, lock)) = hold(&project, &snapshot.root)? {
+            if let Some((base, stubs, lock)) = hold(&project, &snapshot.root, false)? {
                 shown.push(Shown { name: snapshot.name, base, stubs });
                 locks.push(lock);
                 break;
@@ -58,11 +58,13 @@ pub fn ready(mut project: Project, head: &Digest) -> Result<(Project, Vec<Shown>
     Ok((project, shown, locks))
 }
 
-/// A base that shows the root, locked.
-pub fn hold(project: &Project, root: &Digest) -> Result<Option<(i64, bool, Lock)>> {
-    let Some(base) = project.manifest.base_of_snapshot(root)? else { return Ok(None) };
+/// A base that shows the root, locked. `tier1`: of what is declared not to change.
+pub fn hold(project: &Project, root: &Digest, tier1: bool) -> Result<Option<(i64, bool, Lock)>> {
+    let (choose, not): (stack::Choose, _) =
+        if tier1 { (stack::choose_tier1, HARDLINK) } else { (stack::choose, TIER1) };
+    let Some(base) = project.manifest.base_of_snapshot(root, not)? else { return Ok(None) };
     let lock = Lock::wait(&project.base_lock(base.id), Hold::Shared)?;
-    let other = stack::choose(project, Some(&base.projection))? != base.projection;
+    let other = choose(project, Some(&base.projection))? != base.projection;
     if other || !stack::is_marked(&project.base_path(base.id), root) {
         project.manifest.distrust_base(base.id)?; // swept with the next ones
         return Ok(None);

@@ -22,7 +22,7 @@ use crate::error::{Context, Result};
 use crate::ns::plan::{ReadOnly, c_path};
 use crate::os::dir::Dir;
 use crate::os::{mkdir, xattr};
-use crate::overlay::projection::{HARDLINK, STUB};
+use crate::overlay::projection::{HARDLINK, STUB, TIER1};
 use crate::psfs::page::{ROOTS, TABLES};
 use crate::psfs::sight::Seen;
 use crate::psfs::table::{Wanted, publish};
@@ -103,7 +103,7 @@ fn add(project: &Project, tables: &mut Tables, base: i64, declared: Vec<Declared
         roots: &roots,
         except: &except,
         objects: (known.projection == STUB).then(|| objects.as_fd()),
-        coarse: known.projection == HARDLINK,
+        coarse: [HARDLINK, TIER1].contains(&known.projection.as_str()),
     };
     // by what it is made of too: another session may be about to show the one of another configuration
     let version = format!("{base}-{}-", known.generation);

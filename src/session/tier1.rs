@@ -73,6 +73,11 @@ pub fn ready(
     meter: &Meter,
 ) -> Result<(Project, Vec<Outside>, Vec<Lock>)> {
     let (mut shown, mut locks) = (Vec::new(), Vec::new());
+    if look {
+        let withheld = crate::config::tier1::outside(&project.config.withheld);
+        let declared = [&project.config.tier1_outside[..], &withheld].concat();
+        outside::forget_others(&project, &declared)?;
+    }
     for path in project.config.tier1_outside.clone() {
         if is_unlocked(unlock, &project.root, &path) {
             continue;
@@ -83,7 +88,7 @@ pub fn ready(
             _ => outside::take_in(&project, &path, meter)?,
         };
         loop {
-            if let Some((base, stubs, lock)) = hold(&project, &root)? {
+            if let Some((base, stubs, lock)) = hold(&project, &root, true)? {
                 shown.push(Outside { path, base, stubs });
                 locks.push(lock);
                 break;

@@ -20,10 +20,21 @@ const KEPT: [&str; 10] =
 
 /// One test's world.
 pub struct World {
-    dir: tempfile::TempDir,
+    dir: Top,
     pub project: PathBuf,
     pub store: PathBuf,
     pub home: PathBuf,
+}
+
+/// A temporary directory in which files may be immutable, as root's objects of tier1 are.
+struct Top(tempfile::TempDir);
+
+impl Drop for Top {
+    fn drop(&mut self) {
+        if rustix::process::geteuid().is_root() {
+            let _ = vrift::os::remove::remove_tree(self.0.path());
+        }
+    }
 }
 
 impl World {
@@ -46,7 +57,7 @@ impl World {
         for dir in [&project, &home, &project.join(".git")] {
             std::fs::create_dir(dir).unwrap();
         }
-        Self { dir, project, store, home }
+        Self { dir: Top(dir), project, store, home }
     }
 
     /// A world whose project is a copy of a directory.
@@ -58,7 +69,7 @@ impl World {
     }
 
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        self.dir.0.path()
     }
 
     /// The binary, ready for arguments, in the project's directory.

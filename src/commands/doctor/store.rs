@@ -6,7 +6,9 @@ use std::path::Path;
 use super::super::printer::size;
 use super::check::{Check, Verdict};
 use super::subject::Subject;
+use crate::cas::protect::Means;
 use crate::cas::{Store, format};
+use crate::config::protect::{Protect, Which};
 use crate::error::{Error, quoted, shell_word};
 use crate::manifest::Manifest;
 use crate::os::filesystem::{Abilities, Filesystem, Fit};
@@ -22,6 +24,7 @@ pub fn checks(subject: &Subject) -> Vec<Check> {
     checks.extend(abilities(subject));
     checks.push(database(subject));
     checks.extend(mounts(subject));
+    checks.push(protection(subject));
     checks
 }
 
@@ -152,6 +155,27 @@ fn mounts(subject: &Subject) -> Vec<Check> {
         return vec![overlay];
     }
     vec![overlay, projection(subject, &probe.stub)]
+}
+
+/// What keeps stored contents from being changed, and why nothing stronger.
+fn protection(subject: &Subject) -> Check {
+    let tried = Protect::of_user().and_then(|wanted| {
+        let scratch = subject.scratch("protection")?;
+        let (means, why) = Means::find(&scratch, &wanted.by);
+        let which = match (&means, wanted.which) {
+            (_, Which::None) | (None, _) => None,
+            (Some(means), Which::Tier1) => Some(format!("contents of tier1 by {}, others", means.name())),
+            (Some(means), Which::All) => {
+                Some(format!("all by {}, from the next gc on; until then", means.name()))
+            }
+        };
+        let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
+        Ok(format!("{} 0444 in a directory of mode 0700{why}", which.as_deref().unwrap_or("contents are")))
+    });
+    match tried {
+        Ok(found) => Check::good("protection", found),
+        Err(error) => Check::failed("protection", &error, Verdict::Note),
+    }
 }
 
 /// What runs get unless they ask for another one, and why not stubs.

@@ -18,6 +18,7 @@ mod fold;
 mod layer;
 mod leaf;
 mod linked;
+pub mod normal;
 mod real;
 mod stub;
 
@@ -86,6 +87,8 @@ pub trait Projection: Sync {
 pub const STUB: &str = "stub";
 pub const HARDLINK: &str = "hardlink";
 pub const COPY: &str = "copy";
+/// `hardlink` of what is declared not to change, outside of the project.
+pub const TIER1: &str = "hardlink-tier1";
 
 /// A lower tree that is made or changed.
 pub struct Lower<'a> {
@@ -106,6 +109,7 @@ pub fn named<'a>(name: &str, lower: &Lower<'a>) -> Result<Box<dyn Projection + '
         STUB => Ok(Box::new(Stub::new())),
         HARDLINK => Ok(Box::new(Real::links(store, meter, (top.to_path_buf(), links.to_path_buf()), fresh)?)),
         COPY => Ok(Box::new(Real::copies(store, meter))),
+        TIER1 => Ok(Box::new(Real::shared(store, meter))),
         other => Err(Error::failure(format!("this vrift does not know the projection `{other}`"))),
     }
 }

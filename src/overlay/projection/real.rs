@@ -22,6 +22,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, futimens, ioctl_ficlone};
 use rustix::io::Errno;
 
+use crate::cas::protect::MARK;
 use crate::cas::{Digest, Store};
 use crate::error::{Context, Result};
 use crate::manifest::diff::Change;
@@ -31,7 +32,7 @@ use crate::os::{lock, xattr};
 use crate::overlay::escape;
 use crate::overlay::projection::claims::Claims;
 use crate::overlay::projection::leaf::times;
-use crate::overlay::projection::{COPY, Copy, HARDLINK, Made, Projection};
+use crate::overlay::projection::{COPY, Copy, HARDLINK, Made, Projection, TIER1, normal};
 use crate::progress::Meter;
 
 /// What the files of a tree are made by.
@@ -59,6 +60,8 @@ pub struct Real<'a> {
     rung: OnceLock<Rung>,
     /// Only in `hardlink`.
     links: Option<Links>,
+    /// Of what is declared not to change: see normal.rs.
+    shared: bool,
 }
 
 struct Links {
@@ -74,7 +77,13 @@ impl<'a> Real<'a> {
     /// The `copy` projection.
     pub fn copies(store: &'a Store, meter: &'a Meter) -> Self {
         let copy = Copy { store, meter, to: escape::To::Overlay };
-        Self { copy, rung: OnceLock::new(), links: None }
+        Self { copy, rung: OnceLock::new(), links: None, shared: false }
+    }
+
+    /// `hardlink` of what is declared not to change: every file that can be is the one object.
+    pub fn shared(store: &'a Store, meter: &'a Meter) -> Self {
+        let rung = OnceLock::from(Rung::Link);
+        Self { shared: true, rung, ..Self::copies(store, meter) }
     }
 
     /// The `hardlink` projection, for the tree at `top`; `file` keeps what it has linked.
@@ -102,7 +111,11 @@ impl<'a> Real<'a> {
 
 impl Projection for Real<'_> {
     fn name(&self) -> &'static str {
-        if self.links.is_some() { HARDLINK } else { COPY }
+        match (self.shared, &self.links) {
+            (true, _) => TIER1,
+            (_, Some(_)) => HARDLINK,
+            _ => COPY,
+        }
     }
 
     fn files(&self) -> Option<Rung> {
@@ -114,6 +127,15 @@ impl Projection for Real<'_> {
             return self.copy.make_file(dir, entry);
         };
         let object = self.copy.store.open_object(&content.digest)?;
+        if self.shared
+            && let Some(entry) = normal::entry(entry)
+        {
+            if normal::take(&object, &entry.meta, content).context("link the object of", dir.path())? {
+                self.copy.meter.file(0);
+                return Ok(Made { fd: object, temporary: None, is_shared: true, xattrs_left_out: 0 });
+            }
+            return self.copy.make_file(dir, &entry);
+        }
         if self.rung(dir, &object) == Rung::Link
             && let Some(links) = &self.links
             && links.take(dir, entry, content, &object)?
@@ -128,6 +150,11 @@ impl Projection for Real<'_> {
     fn make_own(&self, dir: &Dir, entry: &Entry) -> Result<Made> {
         if let (Some(links), Some(content)) = (&self.links, entry.content()) {
             links.leave(&content.digest, &links.path(dir, entry));
+        }
+        if self.shared
+            && let Some(entry) = normal::entry(entry)
+        {
+            return self.copy.make_file(dir, &entry);
         }
         self.copy.make_file(dir, entry)
     }
@@ -187,13 +214,16 @@ impl Links {
 }
 
 fn fit(object: &OwnedFd, meta: &Meta, content: &Content) -> Result<bool, Errno> {
-    while let Err(errno) = flock(object, FlockOperation::LockExclusive) {
-        if errno != Errno::INTR {
-            return Err(errno);
-        }
-    }
+    alone(object)?;
     let stat = stat_fd(object)?;
-    let has_attributes = xattr::list(object)?.iter().any(|name| is_shown(name.to_bytes()));
+    let mut attributes = xattr::list(object)?;
+    if stat.nlink == 1
+        && attributes.iter().any(|name| name.as_c_str() == MARK)
+        && xattr::remove(object, MARK).is_ok()
+    {
+        attributes.retain(|name| name.as_c_str() != MARK); // no tree that shared it is there any more
+    }
+    let has_attributes = attributes.iter().any(|name| is_shown(name.to_bytes()));
     if has_attributes || stat.size != content.size {
         return Ok(false); // a copy says what is wrong with its size
     }
@@ -215,8 +245,18 @@ fn fit(object: &OwnedFd, meta: &Meta, content: &Content) -> Result<bool, Errno> 
     }
 }
 
+/// Two trees may want one inode at once: whoever changes one holds its flock.
+pub(super) fn alone(object: &OwnedFd) -> Result<(), Errno> {
+    loop {
+        match flock(object, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// An attribute that a program would see, or that the overlay heeds.
-fn is_shown(name: &[u8]) -> bool {
+pub(super) fn is_shown(name: &[u8]) -> bool {
     name.starts_with(b"user.") || name.starts_with(b"system.posix_acl_")
 }
 

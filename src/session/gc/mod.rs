@@ -20,6 +20,7 @@ pub use background::start_if_due;
 
 use self::mark::Marks;
 use super::project::registry;
+use super::protect;
 use super::record::now_ms;
 use crate::cas::store::Store;
 use crate::error::{Context, Error, Kind, Result};
@@ -58,6 +59,8 @@ pub struct Swept {
     pub projects: u64,
     /// Objects that are needed.
     pub kept: u64,
+    /// Objects that nobody can change from now on, and by what.
+    pub protected: Option<(u64, &'static str)>,
     /// What could not be put away, and why; all else went on.
     pub left: Vec<String>,
 }
@@ -94,6 +97,10 @@ pub fn gc(store: &Store, options: Options, meter: &Meter) -> Result<Option<Swept
         store.clear_debt(marks.bytes());
         store.keep_reserve();
         swept.kept = marks.kept.len() as u64;
+        match quietly(options.quiet, || protect::all(store)) {
+            Ok(protected) => swept.protected = protected,
+            Err(error) => swept.left.push(format!("contents are not protected: {error}")),
+        }
     }
     Ok(Some(swept))
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::choice::choose;
+use super::choice::{Choose, choose, choose_tier1};
 use super::{is_marked, mark, mark_files, missing, sweep, unmarked};
 use crate::cas::Digest;
 use crate::error::{Context, Result};
@@ -122,16 +122,20 @@ pub fn render_own(project: &Project, now: &Workspace, head: Digest) -> Result<()
 
 /// Makes a base that shows a snapshot's root; it is there as long as the snapshot is.
 pub fn render_snapshot(project: &Project, root: &Digest) -> Result<()> {
+    render_apart(project, root, choose)
+}
+
+/// The same for what is declared not to change.
+pub fn render_tier1(project: &Project, root: &Digest) -> Result<()> {
+    render_apart(project, root, choose_tier1)
+}
+
+fn render_apart(project: &Project, root: &Digest, choose: Choose) -> Result<()> {
     let main = project.manifest.known_workspace(MAIN)?.base;
     let like = main.map(|base| project.manifest.base(base)).transpose()?.flatten();
     let projection = choose(project, like.as_ref().map(|base| base.projection.as_str()))?;
     aside(project, root, ("", projection), |_, _| Ok(()))?;
     sweep(project)
-}
-
-/// The same for what is declared not to change.
-pub fn render_tier1(project: &Project, root: &Digest) -> Result<()> {
-    render_snapshot(project, root)
 }
 
 fn aside(

@@ -8,8 +8,11 @@
 use crate::config::run::Projected;
 use crate::error::{Error, Kind, Result};
 use crate::overlay::probe::Probe;
-use crate::overlay::projection::{COPY, HARDLINK, STUB};
+use crate::overlay::projection::{COPY, HARDLINK, STUB, TIER1};
 use crate::session::project::Project;
+
+/// How a tree's projection is chosen.
+pub type Choose = fn(&Project, Option<&str>) -> Result<&'static str>;
 
 /// The projection of a tree that has `current`, or of a new one.
 pub fn choose(project: &Project, current: Option<&str>) -> Result<&'static str> {
@@ -24,6 +27,12 @@ pub fn choose(project: &Project, current: Option<&str>) -> Result<&'static str> 
         }
         (Some(Projected::Auto), _) | (None, None) => best(&probe),
     }
+}
+
+/// The same for a tree of what is declared not to change.
+pub fn choose_tier1(project: &Project, current: Option<&str>) -> Result<&'static str> {
+    let current = current.map(|current| if current == TIER1 { HARDLINK } else { current });
+    choose(project, current).map(|name| if name == HARDLINK { TIER1 } else { name })
 }
 
 fn best(probe: &Probe) -> Result<&'static str> {

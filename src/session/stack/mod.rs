@@ -22,7 +22,7 @@ mod sweep;
 use std::path::Path;
 
 pub use base::{finish_target, render_snapshot, render_tier1};
-pub use choice::choose;
+pub use choice::{Choose, choose, choose_tier1};
 pub use layer::adopt;
 pub use sweep::{keep_for_layers, settle, settle_all, sweep};
 

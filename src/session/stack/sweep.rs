@@ -24,7 +24,7 @@ use crate::os::dir::{Dir, Stat, stat_fd};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::remove;
-use crate::overlay::projection::HARDLINK;
+use crate::overlay::projection::{HARDLINK, TIER1};
 use crate::overlay::upper;
 use crate::session::project::Project;
 use crate::session::tables;
@@ -53,7 +53,7 @@ pub fn sweep(project: &Project) -> Result<()> {
         if !manifest.unused_bases()?.contains(&base) {
             continue;
         }
-        if let Some(root) = base.root.filter(|_| base.projection == HARDLINK) {
+        if let Some(root) = base.root.filter(|_| [HARDLINK, TIER1].contains(&base.projection.as_str())) {
             // one that keeps a path's mode does no harm, and trees of its root may be gone
             let tree = (project.base_path(base.id), None, root);
             let _ = settle(&project.store, manifest, &[tree], Keep::Nothing);

@@ -2,7 +2,7 @@
 //! own, recorded by its path, with stamps of its own.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::assemble::assemble;
 use super::class::Classes;
@@ -16,8 +16,27 @@ use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::project::Project;
 
+const KEY: &str = "tier1:";
+
 fn key(path: &Path) -> String {
-    format!("tier1:{}", path.display())
+    format!("{KEY}{}", path.display())
+}
+
+/// Forgets those that are declared no more; they are read anew if they ever are again.
+pub fn forget_others(project: &Project, declared: &[PathBuf]) -> Result<()> {
+    let manifest = &project.manifest;
+    let declared: Vec<String> = declared.iter().map(|path| key(path)).collect();
+    for key in manifest.meta_keys(KEY)?.into_iter().filter(|key| !declared.contains(key)) {
+        let _alone = Lock::wait(&project.sync_lock(), Hold::Exclusive)?;
+        let prefix = [&key.as_bytes()[KEY.len()..], b"\0"].concat();
+        manifest.transaction(|manifest| {
+            for dir in manifest.stamps_outside(&prefix)?.into_keys() {
+                manifest.remove_stamps(&[&prefix[..], &dir].concat())?;
+            }
+            manifest.remove_meta(&key)
+        })?;
+    }
+    Ok(())
 }
 
 /// The root that it had when it was looked at last.

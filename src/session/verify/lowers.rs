@@ -13,7 +13,7 @@ use crate::manifest::base::Base;
 use crate::manifest::diff::diff;
 use crate::manifest::stack::Layer;
 use crate::os::lock::{Hold, Lock};
-use crate::overlay::projection::{HARDLINK, STUB};
+use crate::overlay::projection::{HARDLINK, STUB, TIER1};
 use crate::overlay::verify::{self, Difference, Files, How};
 use crate::session::project::Project;
 use crate::session::stack::is_marked;
@@ -92,6 +92,7 @@ fn look_at_base(project: &Project, base: &Base, (place, deep): (&str, bool), loo
     let files = match base.projection.as_str() {
         STUB => Files::Stubs,
         HARDLINK => Files::Links,
+        TIER1 => Files::Shared,
         _ => Files::Copies,
     };
     let differences = verify::base(
