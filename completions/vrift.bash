@@ -617,7 +617,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -727,7 +727,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1741,7 +1741,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__try)
-            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -159,16 +159,18 @@ fn where_a_layer_has_changed_something_the_kernel_is_asked() {
     let Some(differ) = differ(&world) else { return };
     let vendor = world.project.join("vendor");
     let list = list(&world, &[vendor]);
-    assert!(compare(&world, &[], &differ, &list)["stat"][0] > 1900);
+    // of links only existence is answered: one more of them changes the object's times and count
+    let call = if world.links_objects() { "access" } else { "stat" };
+    assert!(compare(&world, &[], &differ, &list)[call][0] > 1900);
     world.run(["fork", "other"]).ok();
     // a fork that changed nothing there is shown by the same base
     world.run(["exec", "-w", "other", "--", "sh", "-c", "echo x > beside"]).ok();
-    assert!(compare(&world, &["-w", "other"], &differ, &list)["stat"][0] > 1900);
+    assert!(compare(&world, &["-w", "other"], &differ, &list)[call][0] > 1900);
     let change = "chmod 600 vendor/package-1/sub/file.7; rm vendor/package-2/sub/file.8; echo new > vendor/package-3/new";
     world.run(["exec", "-w", "other", "--unlock", "vendor", "--", "sh", "-c", change]).ok();
     let counts = compare(&world, &["-w", "other"], &differ, &list);
-    assert_eq!(counts["stat"][0] + counts["stat"][1], 0, "{counts:?}");
-    assert!(compare(&world, &[], &differ, &list)["stat"][0] > 1900);
+    assert_eq!(counts[call][0] + counts[call][1], 0, "{counts:?}");
+    assert!(compare(&world, &[], &differ, &list)[call][0] > 1900);
 }
 
 #[test]

@@ -147,6 +147,14 @@ pub struct Run {
     /// could not keep.
     #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "cold", "wait", "fork", "from", "apply"])]
     pub or_bare: bool,
+    /// Without namespaces and overlay: run the command in a plain copy of the workspace, at another path.
+    ///
+    /// For machines that refuse them; never chosen by itself. The copy is compared with what it was made of
+    /// afterwards and taken in, so start and end take as long as copying and reading the project (with
+    /// reflinks the first is quick). Absolute paths still lead to the directory itself, nothing is
+    /// confined, what the command leaves in the background is not ended, and no other run can join.
+    #[arg(long, requires = "projection", conflicts_with_all = ["fork", "from", "apply", "snapshots", "wait", "dry_run", "or_bare"])]
+    pub no_overlay: bool,
     /// End the session when what it has written takes more than this on the disk, as in 20GiB.
     ///
     /// Its commands get SIGTERM, two seconds later SIGKILL; the exit status is 125, and what was

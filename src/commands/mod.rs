@@ -26,6 +26,7 @@ pub mod merge;
 pub mod patch;
 pub mod paths;
 pub mod place;
+pub mod plain;
 pub mod printer;
 pub mod project;
 pub mod psfs_stats;

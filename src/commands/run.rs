@@ -13,6 +13,7 @@ use super::{Find, Status, attend, bar, place, psfs_stats, shape};
 use crate::cas::Digest;
 use crate::cli;
 use crate::config::quota::Quota;
+use crate::config::run::Projected;
 use crate::error::{Error, Kind, Result, quoted};
 use crate::manifest::run::Run;
 use crate::manifest::workspace::MAIN;
@@ -64,8 +65,15 @@ pub fn run(
     match attempt((global, named), wanted, job, false, (printer, &events))? {
         Attempt::Ended(ended) => Ok(ended.status),
         Attempt::Refused(why, job) if wanted.or_bare => bare(&why, &wanted.workspace, *job, &events),
-        Attempt::Refused(why, _) => Err(why),
+        Attempt::Refused(why, _) => Err(with_way_out(why)),
     }
+}
+
+/// What is possible without namespaces; never chosen unasked.
+fn with_way_out(why: Error) -> Error {
+    let way = "on a plain copy at another path it works: exec --projection copy --no-overlay";
+    let hint = why.hint().map_or_else(|| way.to_string(), |hint| format!("{hint}; {way}"));
+    why.with_hint(hint)
 }
 
 /// Runs it in a workspace made for it, which is there afterwards.
@@ -113,6 +121,13 @@ fn attempt(
     }
     if let Some(notice) = project.config.notice() {
         events.warn(&notice);
+    }
+    if wanted.no_overlay {
+        if project.config.wishes.projection != Some(Projected::Copy) {
+            return Err(Error::usage("--no-overlay is for --projection copy alone"));
+        }
+        let ended = super::plain::run(project, wanted, job, (printer, events))?;
+        return Ok(Attempt::Ended(ended));
     }
     if wanted.dry_run {
         let now = project.manifest.known_workspace(&wanted.workspace)?;
@@ -335,7 +350,7 @@ fn command(
 }
 
 /// Waits for a command's end, and tells of both.
-fn tell(running: Running, desk: Option<&mut Desk>, events: &Events<'_>) -> Result<Exit> {
+pub(super) fn tell(running: Running, desk: Option<&mut Desk>, events: &Events<'_>) -> Result<Exit> {
     events.send("started", json!({ "pid": running.pid() }));
     let exit = running.wait_at(desk)?;
     let signal = match exit {
@@ -439,6 +454,11 @@ fn report(departure: &Departure, workspace: &str, applies: bool, events: &Events
         ));
     }
     let Some(taken) = &departure.taken else { return events.send("left", json!({})) };
+    say_taken(taken, workspace, applies, events);
+}
+
+/// What was taken in, for who reads and for who listens.
+pub(super) fn say_taken(taken: &Taken, workspace: &str, applies: bool, events: &Events<'_>) {
     for name in &taken.left_out {
         events.warn(&format!("left out {name}"));
     }
@@ -481,6 +501,6 @@ fn summary(taken: &Taken) -> String {
     }
 }
 
-fn words(argv: &[OsString]) -> Vec<u8> {
+pub(super) fn words(argv: &[OsString]) -> Vec<u8> {
     argv.iter().flat_map(|word| word.as_bytes().iter().copied().chain([0])).collect()
 }

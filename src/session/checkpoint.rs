@@ -84,7 +84,7 @@ pub(super) fn move_to(
     if state == before && cause == Cause::Checkpoint || state == start && before == start {
         return Ok((state, None));
     }
-    let moved = advance(project, token, record, (&before, state), cause)?;
+    let moved = advance(project, token, record.workspace, (&before, state), cause)?;
     Ok((state, Some(moved)))
 }
 
@@ -111,20 +111,20 @@ pub(super) fn add(
     if state == before {
         return Ok(());
     }
-    advance(project, token, record, (&before, state), Cause::Checkpoint)?;
+    advance(project, token, record.workspace, (&before, state), Cause::Checkpoint)?;
     project.manifest.set_meta(&key(&record.session), state.as_bytes())
 }
 
 /// Moves the head by what a session made of a state.
-fn advance(
+pub(super) fn advance(
     project: &Project,
     token: &Publishing,
-    record: &Record,
+    workspace: i64,
     (before, state): (&Digest, Digest),
     cause: Cause,
 ) -> Result<Moved> {
     let manifest = &project.manifest;
-    let now = manifest.workspace_by_id(record.workspace)?;
+    let now = manifest.workspace_by_id(workspace)?;
     let head = now.head.ok_or_else(|| Error::corrupt("a workspace with a session has no head"))?;
     let mut conflicts = 0;
     let root = if head == *before {

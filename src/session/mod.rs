@@ -32,6 +32,7 @@ pub mod mountinfo;
 pub mod mounts;
 mod moved;
 pub mod open;
+pub mod plain;
 pub mod plan;
 pub mod power;
 pub mod project;

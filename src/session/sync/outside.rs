@@ -1,17 +1,20 @@
 //! Taking in a directory outside of the project that is declared not to change: a root of its
 //! own, recorded by its path, with stamps of its own.
 
+use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::assemble::assemble;
 use super::class::Classes;
 use super::clock_of;
-use super::walk::{Walk, walk};
+use super::walk::{LeftOut, Walk, Walked, walk};
 use crate::cas::Digest;
+use crate::cas::store::Publishing;
 use crate::config::rules::Rules;
 use crate::error::Result;
-use crate::manifest::dir::read_root;
+use crate::manifest::dir::{lookup, read_root};
+use crate::manifest::edit::{Edit, apply};
 use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::project::Project;
@@ -87,4 +90,37 @@ pub fn take_in(project: &Project, path: &Path, meter: &Meter) -> Result<Digest> 
         assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(&[&prefix[..], dir].concat()))?;
         Ok(assembled.root)
     })
+}
+
+/// What a directory that only a run of ours wrote to holds now, its contents stored.
+pub fn read(project: &Project, token: &Publishing, path: &Path, meter: &Meter) -> Result<Walked> {
+    let rules = Rules::default();
+    let how = Walk {
+        store: &project.store,
+        token: Some(token),
+        stamps: &HashMap::new(),
+        classes: &Classes::none(path, &rules),
+        unreadable: &Default::default(),
+        take_own: true,
+        cold: &[],
+        by_directories: false,
+        is_tier1: false,
+        began: clock_of(path),
+        meter,
+    };
+    walk(path, &how)
+}
+
+/// The same as a root. What could not be read is as `before` has it. Inside a transaction.
+pub fn state(project: &Project, mut walked: Walked, before: &Digest) -> Result<Digest> {
+    let manifest = &project.manifest;
+    let unreadable: Vec<LeftOut> = walked.left_out.drain(..).filter(|left| left.unreadable).collect();
+    let root = assemble(manifest, walked, &HashMap::new())?.root;
+    let mut edits = Vec::new();
+    for left in unreadable {
+        if let Some(entry) = lookup(manifest, before, &left.path)? {
+            edits.push((left.path, Edit::Put(entry)));
+        }
+    }
+    if edits.is_empty() { Ok(root) } else { apply(manifest, &root, edits) }
 }

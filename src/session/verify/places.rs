@@ -14,6 +14,7 @@ use crate::manifest::db;
 use crate::os::lock;
 use crate::psfs::{library, table};
 use crate::session::apply::journal;
+use crate::session::plain;
 use crate::session::project::Project;
 use crate::session::record::Record;
 use crate::session::recover::orphans;
@@ -21,7 +22,7 @@ use crate::session::tables;
 use crate::session::tier1::NOTHING;
 
 /// Directories of a project.
-const DIRS: [&str; 5] = ["base", "layers", "staging", "vdir", NOTHING];
+const DIRS: [&str; 6] = ["base", "layers", "staging", "vdir", NOTHING, plain::DIR];
 /// Files of a project, but for locks.
 const FILES: [&str; 4] = ["manifest.db", "manifest.db-wal", "manifest.db-shm", "manifest.db-journal"];
 

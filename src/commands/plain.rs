@@ -1,0 +1,78 @@
+//! `--projection copy --no-overlay`: the command in a plain copy, said aloud.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use super::events::Events;
+use super::printer::{Printer, counted};
+use super::run::{Ended, Job, say_taken, tell, words};
+use super::{Status, bar};
+use crate::cli;
+use crate::error::{Result, quoted};
+use crate::manifest::run::Run;
+use crate::ns::{self, Command, Exit};
+use crate::session::leave::record_run;
+use crate::session::open::cwd_in;
+use crate::session::plain::{self, Options};
+use crate::session::project::Project;
+use crate::session::record::now_ms;
+use crate::session::{environment, gc, git};
+
+/// Runs it in a copy of the workspace's state, and takes in what became of that.
+pub fn run(
+    project: Project,
+    wanted: &cli::Run,
+    job: Job,
+    (printer, events): (&Printer, &Events<'_>),
+) -> Result<Ended> {
+    let cwd = cwd_in(&project.root)?;
+    let inner = cwd.strip_prefix(&project.root).map(PathBuf::from).unwrap_or_default();
+    let options = Options { workspace: &wanted.workspace, sync: !wanted.no_sync };
+    let copy = bar::with(printer, "copying", |meter| plain::open(project, options, meter))?;
+    for left in &copy.left {
+        events.warn(&format!(
+            "a killed run left what it wrote in {}; remove it when it is not wanted any more",
+            quoted(left.as_os_str())
+        ));
+    }
+    events.warn(&format!(
+        "without an overlay: the command runs in a plain copy at another path, {} ({}); nothing keeps it from anything else",
+        quoted(copy.path.as_os_str()),
+        counted(copy.made.files, "file"),
+    ));
+    let at = copy.path.join(inner);
+    let mut env =
+        environment::of_run(&wanted.workspace, &git::settings(&copy.project), &copy.project.config.wishes);
+    env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
+    env.extend(job.env);
+    environment::set_pwd(&mut env, &at, &[]);
+    let (argv, started) = (words(&job.argv), now_ms());
+    ns::hold_until_exit();
+    // what was written is taken in, whatever became of the command
+    let ran = ns::run_bare(&Command { argv: job.argv, env, cwd: at }, job.is_shell)
+        .and_then(|running| tell(running, None, events));
+    let succeeded = matches!(ran, Ok(Exit::Code(0)));
+    let discard = wanted.discard || (wanted.discard_on_failure && !succeeded);
+    let session = copy.session.clone();
+    let (project, taken) = bar::with(printer, "taking in", |meter| plain::close(copy, discard, meter))?;
+    let mut run = Run {
+        workspace: wanted.workspace.clone(),
+        session,
+        argv,
+        cwd: cwd.into_os_string().into_vec(),
+        started,
+        ended: now_ms(),
+        status: 0,
+    };
+    match &taken {
+        Some(taken) => say_taken(taken, &wanted.workspace, false, events),
+        None => events.say("what the command wrote is thrown away"),
+    }
+    run.status = ran?.status();
+    record_run(&project, &run, taken.as_ref().and_then(|taken| taken.number))?;
+    if taken.is_some_and(|taken| taken.changed) {
+        let _ = gc::start_if_due(&project); // the next one may
+    }
+    let status: Status = u8::try_from(run.status).unwrap_or(u8::MAX);
+    Ok(Ended { project, workspace: wanted.workspace.clone(), status })
+}
