@@ -34,10 +34,14 @@ def words(rng):
 def directories(rng, count):
     """Relative paths; each one's parent is an earlier one, most are three to six deep."""
     made = [""]
+    refused = 0
     while len(made) < count:
-        parent = rng.choice(made[-200:])
+        # the last ones may all be as deep as there are any
+        parent = rng.choice(made[-200:] if refused < 100 else made)
+        refused += 1
         if parent.count("/") < 8:
             made.append(os.path.join(parent, f"{rng.choice(PARTS)}{len(made)}"))
+            refused = 0
     return made
 
 
