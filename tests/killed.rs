@@ -33,7 +33,7 @@ impl Prepared {
         // work directories that nobody but their owner's power can copy
         for project in whole::projects(&world.store) {
             for entry in std::fs::read_dir(project.join("staging")).unwrap().flatten() {
-                if entry.path().extension().is_some_and(|ending| ending == "spare") {
+                if entry.path().is_dir() && entry.path().extension().is_some() {
                     remove_tree(&entry.path()).unwrap();
                 }
                 let _ = remove_tree(&entry.path().join("work/work"));

@@ -57,7 +57,8 @@ impl Shell<'_> {
         let mut shell: Command = self.world.command_alone("/bin/sh");
         let tools = Path::new(env!("CARGO_BIN_EXE_vrift")).parent().unwrap();
         let path = std::env::join_paths(
-            std::iter::once(tools.to_path_buf()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+            std::iter::once(tools.to_path_buf())
+                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
         );
         // as it is without any setting of ours
         shell.env("PATH", path.unwrap()).env_remove("VRIFT_STORE").env_remove("VRIFT_GC_AUTO");

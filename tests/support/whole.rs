@@ -172,7 +172,8 @@ pub fn dump(store: &Path) -> BTreeMap<String, String> {
         let entry = entry.unwrap();
         let name = entry.path().strip_prefix(store).unwrap().to_str().unwrap().to_string();
         // what names the last session, or is only there to be fast
-        let passing = [".spare", ".lock", "manifest.db", "/durable"].iter().any(|part| name.contains(part));
+        let passing =
+            [".spare", ".used", ".lock", "manifest.db", "/durable"].iter().any(|part| name.contains(part));
         if passing || name.starts_with("durable") || name.starts_with("probe") {
             continue;
         }
@@ -183,7 +184,9 @@ pub fn dump(store: &Path) -> BTreeMap<String, String> {
             line += &format!(" {} {}.{:09}", stat.size(), stat.mtime(), stat.mtime_nsec());
         }
         if stat.is_file() {
-            line += &format!(" {}", Digest::of(&std::fs::read(entry.path()).unwrap()));
+            let bytes = std::fs::read(entry.path());
+            let bytes = bytes.unwrap_or_else(|error| panic!("{}: {error}, {line}", entry.path().display()));
+            line += &format!(" {}", Digest::of(&bytes));
         }
         dump.insert(name, line);
     }

@@ -7,7 +7,8 @@ use crate::session::staging::{self, sessions};
 use crate::session::take_in;
 
 /// Take-ins that had committed and are whole stay to be finished; all other sessions become
-/// orphans, and one that cannot be read is moved aside. Spare directories go.
+/// orphans, and one that cannot be read is moved aside. What sessions left for
+/// the next one goes.
 pub fn keep_as_orphans(project: &Project, say: &dyn Fn(&str)) -> Result<()> {
     let place = project.staging();
     if !place.exists() {
@@ -15,7 +16,8 @@ pub fn keep_as_orphans(project: &Project, say: &dyn Fn(&str)) -> Result<()> {
     }
     for entry in std::fs::read_dir(&place).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() && path.extension().is_some_and(|ending| ending == "spare" || ending == "begun") {
+        // no session's name has a dot
+        if path.is_dir() && path.extension().is_some() {
             staging::remove(&path)?;
         }
     }
