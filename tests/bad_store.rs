@@ -256,3 +256,57 @@ fn a_store_out_of_inodes_is_said_at_whatever_stage_and_loses_nothing() {
     let Some(ran) = in_namespaces(&world, script) else { return };
     assert_eq!(ran.stdout(), "", "{}", ran.stderr());
 }
+
+#[test]
+fn too_few_descriptors_for_any_verb_fail_clearly_and_lose_nothing() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("d/e/f", "host\n");
+    world.sh("echo in > in").ok();
+    world.run(["commit", "v1"]).ok();
+    world.run(["fork", "twig"]).ok();
+    world.run(["exec", "-w", "twig", "sh", "-c", "echo twig > twig"]).ok();
+    let out = world.path().join("out");
+    let out = out.to_str().unwrap();
+    let verbs: [&[&str]; 15] = [
+        &["status"],
+        &["diff"],
+        &["log"],
+        &["sync"],
+        &["commit"],
+        &["apply"],
+        &["exec", "-w", "twig", "sh", "-c", "echo more >> twig"],
+        &["merge", "twig"],
+        &["undo"],
+        &["restore", "v1"],
+        &["export", "v1", out],
+        &["bundle", "create", "bundle", "v1"],
+        &["stats"],
+        &["gc", "--grace", "0"],
+        &["runs"],
+    ];
+    for (number, verb) in verbs.iter().enumerate() {
+        let (mut worked, mut last) = (false, String::new());
+        for limit in (3..40).chain([64, 256]) {
+            std::fs::write(world.project.join("d/e/f"), format!("{number} {limit}\n")).unwrap();
+            let _ = std::fs::remove_dir_all(out);
+            let _ = std::fs::remove_file(world.project.join("bundle"));
+            let mut command = world.command("bash");
+            let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+            command.args(["-c", &script, env!("CARGO_BIN_EXE_vrift")]).args(*verb);
+            let ran = Ran(command.output().unwrap());
+            let (code, said) = (ran.code(), ran.stderr());
+            assert!(!said.contains("panicked"), "{verb:?} {limit}: {said}");
+            if code == 0 {
+                worked = true;
+                continue;
+            }
+            assert!([1, 125].contains(&code), "{verb:?} {limit}: {code}: {said}");
+            assert!(said.contains("error: ") && said.contains("hint: "), "{verb:?} {limit}: {said}");
+            last = said;
+        }
+        assert!(worked, "{verb:?}: no limit is enough: {last}");
+        world.sh("cat in").ok();
+    }
+    world.run(["verify", "--deep"]).ok();
+}

@@ -389,7 +389,7 @@ fn home_of(failpoint: &str) -> &'static str {
     }
 }
 
-/// Every place that changes something is made to fail once.
+/// Every place that changes something is made to fail, by the disk or by a quota.
 #[test]
 fn an_error_of_the_disk_anywhere_loses_nothing() {
     needs_sessions!();
@@ -419,13 +419,17 @@ fn an_error_of_the_disk_anywhere_loses_nothing() {
             }
             let what = format!("{} failing at {name}", case.name);
             (case.before)(&site, n);
-            let ran = (case.act)(&site, n, Some(&format!("{name}=5")), &|| {});
+            let (errno, text) = match n % 2 {
+                0 => (libc::EIO, "Input/output error"),
+                _ => (libc::EDQUOT, "Disk quota exceeded"),
+            };
+            let ran = (case.act)(&site, n, Some(&format!("{name}={errno}")), &|| {});
             let (code, said) = (ran.code(), ran.stderr());
             assert!(!said.contains("panicked"), "{what}: {said}");
             if code != 0 {
                 failures += 1;
                 assert!([1, 125].contains(&code), "{what}: {code}: {said}");
-                assert!(said.contains("Input/output error"), "{what}: {code}: {said}");
+                assert!(said.contains(text), "{what}: {code}: {said}");
                 let next = site.run(&["exec", "--", "true"]);
                 assert_eq!(next.code(), 0, "{what}, then: {}", next.stderr());
                 unharmed(&site, &what);
