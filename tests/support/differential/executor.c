@@ -237,7 +237,11 @@ static void do_write(void) { /* SLOT COUNT SEED [OFFSET] */
     gave(words > 4 ? pwrite(fd(1), bytes, (size_t)number(2), number(4)) : write(fd(1), bytes, (size_t)number(2)));
     free(bytes);
 }
-static void do_lseek(void) { gave(lseek(fd(1), number(2), (int)number(3))); }
+static void do_lseek(void) { /* an overlay's merged directory has no end (README, known limits) */
+    struct stat st;
+    if (skipped(number(3) == SEEK_END && fstat(fd(1), &st) == 0 && S_ISDIR(st.st_mode))) return;
+    gave(lseek(fd(1), number(2), (int)number(3)));
+}
 static void do_ftruncate(void) { done(ftruncate(fd(1), number(2))); }
 static void do_fallocate(void) { done(fallocate(fd(1), (int)number(2), number(3), number(4))); }
 static void do_copy(void) { /* FROM TO OFFSET OFFSET COUNT */
