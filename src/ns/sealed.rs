@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, Mode, SealFlags};
 use rustix::io::Errno;
@@ -25,6 +26,9 @@ const NAME: &str = "vrift";
 const OWN: &str = "/proc/self/exe";
 const HINT: &str = "a confined run is started from a copy of vrift in memory: `sysctl vm.memfd_noexec` must be 0 or 1; \
      or leave --confine out";
+
+/// How long pages of the copy may be in use by others.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The directory that the program was started in.
 static STARTED_IN: OnceLock<PathBuf> = OnceLock::new();
@@ -71,6 +75,13 @@ fn copy() -> Result<File> {
     std::io::copy(&mut own, &mut copy).context("copy", OWN)?;
     rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o555)).context("chmod", "a copy of this program")?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&copy, seals).context("seal", "a copy of this program")?;
-    Ok(copy)
+    let began = Instant::now();
+    loop {
+        match rustix::fs::fcntl_add_seals(&copy, seals) {
+            Ok(()) => return Ok(copy),
+            // the kernel itself has hold of a page for a moment: it moves pages, or looks at them
+            Err(Errno::BUSY) if began.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+            Err(errno) => return Err(errno).context("seal", "a copy of this program"),
+        }
+    }
 }
