@@ -84,7 +84,9 @@ pub fn check(way: &Way<'_>, count: u64) {
     }
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let first = number("VRIFT_DIFF_SEED").or(number("VRIFT_DIFF_FROM")).unwrap_or(since.as_nanos() as u64 & 0xffff_ffff);
+    let first = number("VRIFT_DIFF_SEED")
+        .or(number("VRIFT_DIFF_FROM"))
+        .unwrap_or(since.as_nanos() as u64 & 0xffff_ffff);
     let count = match std::env::var_os("VRIFT_DIFF_SEED") {
         Some(_) => 1,
         None => number("VRIFT_DIFF_COUNT").unwrap_or(count),
