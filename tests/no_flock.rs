@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Ran, World};
+use support::{Ran, World, start};
 
 /// What filesystems answer that have none: NFS without its lock daemon, 9p, old Lustre.
 const ANSWERS: [i32; 3] = [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS];
@@ -21,18 +21,6 @@ fn under(world: &World, errno: i32) -> Command {
 
 fn run(world: &World, args: &[&str]) -> Ran {
     Ran(under(world, libc::ENOLCK).args(args).output().unwrap())
-}
-
-/// A run that has done what the script says and goes on until its standard input ends.
-fn start(mut command: Command, args: &[&str], script: &str) -> Child {
-    let script = format!("{script}; echo ready; cat > /dev/null");
-    command.arg("exec").args(args).args(["--", "sh", "-c", &script]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
-    child
 }
 
 fn end(mut child: Child) {

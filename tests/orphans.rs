@@ -14,18 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use support::World;
 use terminal::Terminal;
 
-/// A run that has done what the script says and goes on until it is killed, or its standard
-/// input ends.
 fn start(world: &World, args: &[&str], script: &str) -> Child {
-    let script = format!("{script}; echo ready; cat > /dev/null");
-    let mut command = world.vrift();
-    command.arg("exec").args(args).args(["--", "sh", "-c", &script]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
-    child
+    support::start(world.vrift(), args, script)
 }
 
 /// The same, with the pid of the session's init.

@@ -8,7 +8,7 @@ use super::printer::{Printer, counted};
 use super::run::{Ended, Job, say_taken, tell, words};
 use super::{Status, bar};
 use crate::cli;
-use crate::error::{Result, quoted};
+use crate::error::{Error, Result, quoted};
 use crate::manifest::run::Run;
 use crate::ns::{self, Command, Exit};
 use crate::session::leave::record_run;
@@ -17,6 +17,13 @@ use crate::session::plain::{self, Options};
 use crate::session::project::Project;
 use crate::session::record::now_ms;
 use crate::session::{environment, gc, git};
+
+/// What is possible without namespaces; never chosen unasked.
+pub(super) fn with_way_out(why: Error) -> Error {
+    let way = "on a plain copy at another path it works: exec --projection copy --no-overlay";
+    let hint = why.hint().map_or_else(|| way.to_string(), |hint| format!("{hint}; {way}"));
+    why.with_hint(hint)
+}
 
 /// Runs it in a copy of the workspace's state, and takes in what became of that.
 pub fn run(

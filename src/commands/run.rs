@@ -65,15 +65,8 @@ pub fn run(
     match attempt((global, named), wanted, job, false, (printer, &events))? {
         Attempt::Ended(ended) => Ok(ended.status),
         Attempt::Refused(why, job) if wanted.or_bare => bare(&why, &wanted.workspace, *job, &events),
-        Attempt::Refused(why, _) => Err(with_way_out(why)),
+        Attempt::Refused(why, _) => Err(super::plain::with_way_out(why)),
     }
-}
-
-/// What is possible without namespaces; never chosen unasked.
-fn with_way_out(why: Error) -> Error {
-    let way = "on a plain copy at another path it works: exec --projection copy --no-overlay";
-    let hint = why.hint().map_or_else(|| way.to_string(), |hint| format!("{hint}; {way}"));
-    why.with_hint(hint)
 }
 
 /// Runs it in a workspace made for it, which is there afterwards.
@@ -197,7 +190,11 @@ fn attempt(
         printer.restore_title();
     }
     if let Some(before) = began_at {
-        psfs_stats::tell(&counts::read(&staging)?.since(&before), events);
+        // what cannot be read keeps nothing from being taken in
+        match counts::read(&staging) {
+            Ok(counts) => psfs_stats::tell(&counts.since(&before), events),
+            Err(why) => events.warn(&why.to_string()),
+        }
     }
     let mut run = Run {
         workspace: session.workspace.clone(),

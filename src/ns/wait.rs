@@ -10,8 +10,8 @@
 //!
 //! An interactive shell ignores SIGTERM and ends at SIGHUP, but a bash that is about to
 //! read its next line can miss it: the handler only takes a note, which is looked at
-//! before the wait for a key (5 of 900 tries with bash 5.2). So it is sent again until
-//! the shell has ended.
+//! before the wait for a key (5 of 900 tries with bash 5.2). So it is sent a few
+//! times more, until the shell has ended; one that has a trap for it may want to live on.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ use super::terminal::Terminal;
 
 /// How long a shell has after a SIGHUP until the next.
 const HANG_UP_EVERY: Duration = Duration::from_secs(1);
+/// How often it is sent.
+const HANG_UPS: u32 = 5;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +57,9 @@ pub struct Running {
     is_reaped: bool,
     /// An interactive shell, which ignores SIGTERM: SIGHUP follows each.
     is_shell: bool,
-    /// When a shell that was to end gets the next SIGHUP.
+    /// When a shell that was to end gets the next SIGHUP, and how many it gets yet.
     hang_up_at: Option<Instant>,
+    hang_ups: u32,
 }
 
 impl Running {
@@ -66,7 +69,16 @@ impl Running {
         terminal: Option<Terminal>,
         is_shell: bool,
     ) -> Self {
-        Self { pid, signals, terminal, is_stopped: false, is_reaped: false, is_shell, hang_up_at: None }
+        Self {
+            pid,
+            signals,
+            terminal,
+            is_stopped: false,
+            is_reaped: false,
+            is_shell,
+            hang_up_at: None,
+            hang_ups: 0,
+        }
     }
 
     /// The command's pid as seen from here.
@@ -130,10 +142,12 @@ impl Running {
             if self.is_shell && matches!(came.signal, libc::SIGTERM | libc::SIGHUP) {
                 let is_sent = came.signal == libc::SIGHUP;
                 self.hang_up_at = Some(Instant::now() + if is_sent { HANG_UP_EVERY } else { Duration::ZERO });
+                self.hang_ups = HANG_UPS - u32::from(is_sent);
             }
         }
         if self.hang_up_at.is_some_and(|at| at <= Instant::now()) {
-            self.hang_up_at = Some(Instant::now() + HANG_UP_EVERY);
+            self.hang_ups = self.hang_ups.saturating_sub(1);
+            self.hang_up_at = (self.hang_ups > 0).then(|| Instant::now() + HANG_UP_EVERY);
             let _ = sys::kill(self.pid, libc::SIGHUP);
             // one that stopped itself (`suspend`) would not notice
             let _ = sys::kill(self.pid, libc::SIGCONT);

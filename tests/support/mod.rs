@@ -292,6 +292,20 @@ pub fn listing(root: &Path) -> Vec<String> {
     lines
 }
 
+/// A run that has done what the script says and goes on until it is killed, or its standard
+/// input ends.
+pub fn start(mut command: Command, args: &[&str], script: &str) -> std::process::Child {
+    use std::io::{BufRead, BufReader};
+    let script = format!("{script}; echo ready; cat > /dev/null");
+    command.arg("exec").args(args).args(["--", "sh", "-c", &script]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child
+}
+
 /// Says why a test does nothing; with VRIFT_MUST_WORK=1 that is a failure.
 #[track_caller]
 pub fn skipped(why: &str) {
