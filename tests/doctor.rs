@@ -110,7 +110,7 @@ fn a_containers_filter_is_named_and_not_taken_for_an_old_kernel() {
     let page = Page::of(Ran(command.output().unwrap()));
     page.says("clone3", "ok", "a seccomp filter");
     page.says("user namespace", "fails", "clone: Operation not permitted: a seccomp filter");
-    page.says("user namespace", "fails", "--security-opt seccomp=unconfined");
+    page.says("user namespace", "fails", "--security-opt seccomp=contrib/seccomp.json");
     let mut command = world.vrift();
     command.args(["exec", "true"]);
     without(&mut command, &docker());

@@ -259,6 +259,7 @@ const ACTS_A_PLACE: usize = 2;
 const ELSEWHERE: &[(&str, &str)] = &[
     ("mover.", include_str!("rename_killed.rs")),
     ("destroy.", include_str!("store.rs")),
+    ("plain.", include_str!("plain.rs")),
     ("apply.", include_str!("apply_own.rs")),
     ("apply.", include_str!("apply_killed.rs")),
 ];

@@ -131,22 +131,111 @@ fn nobody_joins_and_a_killed_one_is_told_of() {
     }
     let second = in_copy(&world, &[], "true").fails(125);
     assert!(second.contains("live run"), "{second}");
-    // killed: what was written stays where it is, and the workspace is as it was
+    // killed: what was written stays, is told of by every run, and by those who look
     first.kill().unwrap();
     first.wait().unwrap();
+    // its command goes on, and may write
+    for fate in ["--drop", "--keep"] {
+        let busy = refused(&world, &["recover", fate]).fails(1);
+        assert!(busy.contains("is still in what session") && busy.contains("hint: "), "{busy}");
+    }
+    let ran = in_copy(&world, &[], "ls");
+    assert!(
+        ran.stderr().contains("ended without taking in what it wrote: vrift recover "),
+        "{}",
+        ran.stderr()
+    );
+    assert_eq!(ran.ok(), "src\ntool\n");
     std::fs::write(&go, "").unwrap();
-    let ran = loop {
-        let ran = in_copy(&world, &[], "ls");
-        if ran.code() == 0 {
-            break ran;
+    let session = orphan(&world);
+    assert!(refused(&world, &["runs"]).ok().contains(&session));
+    let left = world.project_dir().join("plain").join(&session).join("tree");
+    assert_eq!(std::fs::read_to_string(left.join("mine")).unwrap(), "mine\n");
+    assert_eq!(left.join("tool").metadata().unwrap().mode() & 0o777, 0o750);
+    world.run(["verify"]).ok();
+    // what it was of stays, too, however old it gets
+    world.edit("src/a.txt", "edited\n");
+    refused(&world, &["sync"]).ok();
+    refused(&world, &["gc", "--grace", "0"]).ok();
+    assert_eq!(orphan(&world), session);
+    let patch = refused(&world, &["recover", "--diff"]).ok();
+    assert!(patch.contains("+mine") && !patch.contains("edited"), "{patch}");
+    let kept = loop {
+        let kept = refused(&world, &["recover", &session, "--keep"]);
+        if kept.code() == 0 {
+            break kept;
         }
-        assert!(ran.stderr().contains("live run"), "{}", ran.stderr());
+        assert!(kept.stderr().contains("is still in what session"), "{}", kept.stderr());
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
-    assert!(ran.stderr().contains("a killed run left what it wrote in"), "{}", ran.stderr());
-    assert_eq!(ran.stdout(), "src\ntool\n");
-    let left = std::fs::read_dir(world.project_dir().join("plain")).unwrap().flatten().next().unwrap();
-    assert_eq!(std::fs::read_to_string(left.path().join("mine")).unwrap(), "mine\n");
-    assert_eq!(left.path().join("tool").metadata().unwrap().mode() & 0o777, 0o750);
+    assert!(kept.stderr().contains("1 file written"), "{}", kept.stderr());
+    assert_eq!(copies(&world), 0);
+    assert_eq!(in_copy(&world, &[], "cat mine src/a.txt").ok(), "mine\nedited\n");
     world.run(["verify"]).ok();
+}
+
+/// The only session that `recover` lists.
+fn orphan(world: &World) -> String {
+    let listed = refused(world, &["recover"]).ok();
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    listed.split(' ').next().unwrap().to_string()
+}
+
+/// A run that writes and is killed, its command with it.
+fn killed(world: &World, script: &str) {
+    let script = format!("{script}; kill -9 $PPID; kill -9 $$");
+    let ran = in_copy(world, &[], &script);
+    assert_ne!(ran.code(), 0);
+}
+
+#[test]
+fn what_a_killed_one_left_is_dropped_on_request_and_with_the_time() {
+    let world = world();
+    in_copy(&world, &[], "true").ok();
+    killed(&world, "echo one > one");
+    orphan(&world);
+    refused(&world, &["recover", "--drop"]).ok();
+    assert_eq!((copies(&world), refused(&world, &["recover"]).ok().as_str()), (0, ""));
+    // after thirty days gc does it; not before
+    killed(&world, "echo two > two; chmod 0 src");
+    let dir = world.project_dir().join("plain").join(orphan(&world));
+    let told = in_copy(&world, &[], "ls");
+    assert!(told.stderr().contains("dropped in "), "{}", told.stderr());
+    refused(&world, &["gc"]).ok();
+    assert_eq!(copies(&world), 1);
+    let month = std::time::SystemTime::now() - std::time::Duration::from_secs(31 * 24 * 3600);
+    std::fs::File::options().append(true).open(dir.join("orphaned")).unwrap().set_modified(month).unwrap();
+    refused(&world, &["gc"]).ok();
+    assert_eq!(copies(&world), 0);
+    assert_eq!(in_copy(&world, &[], "ls").ok(), "src\ntool\n");
+}
+
+/// At each step at which it can be killed, what there is is whole: the state before, or after.
+#[test]
+fn a_kill_at_any_step_leaves_a_whole_workspace() {
+    if !cfg!(debug_assertions) {
+        return eprintln!("skipped: a release build has no failpoints");
+    }
+    for (point, left, after) in [
+        ("plain.copied", 0, "src\ntool\n"),
+        ("plain.taken", 1, "new\nsrc\ntool\n"),
+        ("plain.discarded", 0, "new\nsrc\ntool\n"),
+    ] {
+        let world = world();
+        in_copy(&world, &[], "true").ok();
+        let mut command = world.vrift();
+        refuse::without(&mut command, &refuse::docker());
+        command.args(COPY).args(["--", "sh", "-c", "echo new > new"]);
+        command.env("VRIFT_FAILPOINT", point);
+        let ran = Ran(command.output().unwrap());
+        assert_ne!(ran.code(), 0, "{point}");
+        assert_eq!(copies(&world), 1, "{point}");
+        let listed = refused(&world, &["recover"]).ok();
+        assert_eq!(listed.lines().count(), left, "{point}: {listed}");
+        refused(&world, &["recover", "--keep"]).ok();
+        assert_eq!(in_copy(&world, &[], "ls").ok(), after, "{point}");
+        refused(&world, &["gc"]).ok();
+        assert_eq!(copies(&world), 0, "{point}");
+        world.run(["verify"]).ok();
+    }
 }

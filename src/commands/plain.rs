@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::events::Events;
 use super::printer::{Printer, counted};
-use super::run::{Ended, Job, say_taken, tell, words};
+use super::run::{Ended, Job, announce_orphans, say_taken, tell, words};
 use super::{Status, bar};
 use crate::cli;
 use crate::error::{Error, Result, quoted};
@@ -36,12 +36,7 @@ pub fn run(
     let inner = cwd.strip_prefix(&project.root).map(PathBuf::from).unwrap_or_default();
     let options = Options { workspace: &wanted.workspace, sync: !wanted.no_sync };
     let copy = bar::with(printer, "copying", |meter| plain::open(project, options, meter))?;
-    for left in &copy.left {
-        events.warn(&format!(
-            "a killed run left what it wrote in {}; remove it when it is not wanted any more",
-            quoted(left.as_os_str())
-        ));
-    }
+    announce_orphans(&copy.orphans, events);
     events.warn(&format!(
         "without an overlay: the command runs in a plain copy at another path, {} ({}); nothing keeps it from anything else",
         quoted(copy.path.as_os_str()),

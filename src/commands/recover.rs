@@ -117,6 +117,6 @@ fn show(project: Project, orphan: &Record, printer: &Printer) -> Result<Project>
 fn json_of(project: &Project, orphan: &Record) -> Value {
     json!({
         "session": orphan.session, "workspace": orphan.workspace_name, "started": orphan.started,
-        "days_left": days_left(&project.staging().join(&orphan.session)),
+        "days_left": days_left(&orphan.dir(project)),
     })
 }

@@ -371,7 +371,19 @@ fn announce(session: &Session, events: &Events<'_>) {
     for warning in session.link.warnings() {
         events.warn(&warning.to_string());
     }
-    for Orphan { session, days } in &session.orphans {
+    announce_orphans(&session.orphans, events);
+    for taken in &session.resumed {
+        events.say(&format!("taken in what an interrupted run had left: {}", summary(taken)));
+    }
+    open_conflicts(session, events);
+    if let Some(report) = &session.synced {
+        announce_sync(report, events);
+    }
+}
+
+/// What killed runs left.
+pub fn announce_orphans(orphans: &[Orphan], events: &Events<'_>) {
+    for Orphan { session, days } in orphans {
         events.warn(&match days {
             Some(days) => format!(
                 "session {session} ended without taking in what it wrote: vrift recover {session} --keep or --drop \
@@ -380,13 +392,6 @@ fn announce(session: &Session, events: &Events<'_>) {
             ),
             None => format!("session {session} was dropped: nobody recovered for 30 days what it had written"),
         });
-    }
-    for taken in &session.resumed {
-        events.say(&format!("taken in what an interrupted run had left: {}", summary(taken)));
-    }
-    open_conflicts(session, events);
-    if let Some(report) = &session.synced {
-        announce_sync(report, events);
     }
 }
 

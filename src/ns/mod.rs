@@ -87,7 +87,7 @@ pub use link::{Left, Link, Run, connect, runs, stop};
 pub use open::{Opening, open};
 pub use plan::{Cover, Plan, Step};
 pub use realm::Realm;
-pub use remains::end_remains;
+pub use remains::{end_remains, user_of};
 pub use sealed::{note_directory, run_sealed};
 pub use signals::{hold_until_exit, wake};
 pub use wait::{Exit, Running};

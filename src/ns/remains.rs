@@ -6,6 +6,7 @@
 //! mount namespaces that were made from the session's as well.
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -54,6 +55,22 @@ pub fn end_remains(mark: &str) -> Result<usize> {
         std::thread::sleep(TICK);
     }
     Ok(found.len())
+}
+
+/// A process that has a directory, or something below it, open or for its working directory; one's
+/// own and other users' are not seen.
+pub fn user_of(dir: &Path) -> Result<Option<i32>> {
+    let below = |link: PathBuf| std::fs::read_link(link).is_ok_and(|target| target.starts_with(dir));
+    let me = rustix::process::getpid().as_raw_pid();
+    for entry in std::fs::read_dir("/proc").context("read directory", "/proc")? {
+        let Ok(entry) = entry else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let open = || std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+        if pid != me && (below(entry.path().join("cwd")) || open().any(|fd| below(fd.path()))) {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
 }
 
 /// The processes, by their directories in `/proc`.

@@ -35,6 +35,8 @@ pub struct Machine {
     pub apparmor_restricts: bool,
     /// A seccomp filter is on this process.
     pub filtered: bool,
+    /// The AppArmor profile that is enforced on this process.
+    pub profile: Option<String>,
     /// The root directory is no mount point: a chroot.
     pub chroot: bool,
     /// `docker`, `podman`, or another name a container says of itself.
@@ -104,6 +106,9 @@ impl Machine {
             filtered: status
                 .lines()
                 .any(|line| line.strip_prefix("Seccomp:").is_some_and(|v| v.trim() == "2")),
+            profile: ["apparmor/current", "current"]
+                .iter()
+                .find_map(|name| enforced(&text(&format!("proc/self/attr/{name}")))),
             chroot: !points.is_empty() && !points.contains(&"/"),
             container,
             covered: points.iter().filter(covers).map(ToString::to_string).collect(),
@@ -140,6 +145,9 @@ impl Machine {
                 "`kernel.unprivileged_userns_clone` is 0: only root may make user namespaces",
                 "kernel.unprivileged_userns_clone=1",
             ),
+            // AppArmor lets the clone of a program without a profile through: a filter it is
+            (Asked::UserNamespace, libc::EPERM | libc::ENOSYS) if self.filtered => self.filter(),
+            (_, libc::EACCES) if self.profile.is_some() => self.profiled(),
             (_, libc::EPERM | libc::EACCES) if self.apparmor_restricts && !self.is_root => self.apparmor(),
             (_, libc::EPERM | libc::ENOSYS) if self.filtered => self.filter(),
             (Asked::UserNamespace, libc::EPERM) if self.chroot => Why::advice(
@@ -191,12 +199,31 @@ impl Machine {
     }
 
     fn filter(&self) -> Why {
-        let (cause, option) = ("a seccomp filter refuses it", "--security-opt seccomp=unconfined");
+        let cause = format!("a seccomp filter refuses it{}", self.in_container());
+        let option =
+            "--security-opt seccomp=contrib/seccomp.json (of vrift's sources; or seccomp=unconfined)";
         let advice = match self.container.as_deref() {
             Some(name @ ("docker" | "podman")) => format!("start the container with: {name} run {option} …"),
             _ => format!("as in a container's default profile; start it with {option} (docker, podman)"),
         };
-        Why::advice(&format!("{cause}{}", self.in_container()), &advice)
+        Why::advice(&cause, &advice)
+    }
+
+    /// A profile for one program or container, as docker-default, which refuses mounts.
+    fn profiled(&self) -> Why {
+        let name = self.profile.as_deref().unwrap_or_default();
+        let cause = format!("the AppArmor profile `{name}` refuses it{}", self.in_container());
+        let advice = match self.container.as_deref() {
+            Some(engine @ ("docker" | "podman")) => {
+                let other = match self.apparmor_restricts {
+                    true => "vrift (contrib/apparmor/vrift of vrift's sources, loaded on the host)",
+                    false => "unconfined",
+                };
+                format!("start the container with: {engine} run --security-opt apparmor={other} …")
+            }
+            _ => "it needs the rules `userns,` and `mount,`, or vrift a profile of its own: contrib/apparmor/vrift".into(),
+        };
+        Why::advice(&cause, &advice)
     }
 
     fn masked(&self) -> Why {
@@ -251,6 +278,11 @@ impl Why {
         ];
         Self { cause: cause.into(), advice: None, commands }
     }
+}
+
+/// `NAME (enforce)`; SELinux, whose labels are in the same file, has no such ending.
+fn enforced(label: &str) -> Option<String> {
+    label.trim().strip_suffix(" (enforce)").map(str::to_string)
 }
 
 fn sysctl(sysctls: &Path, name: &str) -> Option<u64> {
@@ -324,7 +356,7 @@ mod tests {
                     .why(USER, errno)
                     .hint()
                     .unwrap()
-                    .contains("docker run --security-opt seccomp=unconfined")
+                    .contains("docker run --security-opt seccomp=contrib/seccomp.json")
             );
         }
         let proc = docker.why(Asked::FreshProc, libc::EPERM);
@@ -333,6 +365,24 @@ mod tests {
         );
         let chroot = machine(&[("proc/self/mountinfo", "5 1 0:9 / /proc rw - proc p rw\n")]);
         assert!(chroot.why(USER, libc::EPERM).cause.contains("chroot"));
+    }
+
+    #[test]
+    fn a_containers_apparmor_profile_is_named_after_its_filter() {
+        let files = [
+            ("proc/self/status", "Seccomp:\t2\n"),
+            ("proc/self/attr/apparmor/current", "docker-default (enforce)\n"),
+            (".dockerenv", ""),
+            ("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n"),
+        ];
+        let ubuntu = machine(&files);
+        assert!(ubuntu.why(USER, libc::EPERM).cause.contains("seccomp"));
+        let mount = ubuntu.why(Asked::Mount, libc::EACCES);
+        assert!(mount.cause.contains("`docker-default`"), "{mount:?}");
+        assert!(mount.hint().unwrap().contains("--security-opt apparmor=vrift"));
+        let debian = machine(&files[..3]).why(Asked::Mount, libc::EACCES);
+        assert!(debian.hint().unwrap().contains("--security-opt apparmor=unconfined"));
+        assert_eq!(enforced("unconfined\n"), None);
     }
 
     #[test]

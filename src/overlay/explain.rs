@@ -8,7 +8,8 @@ use crate::overlay::mount::step;
 const NAMESPACES: &str = "see `vrift doctor`; on Ubuntu 23.10 and later AppArmor asks for a profile or \
      `sysctl kernel.apparmor_restrict_unprivileged_userns=0`; in a container the seccomp profile \
      must permit mounts";
-pub(super) const PLACE: &str = "put the store on ext4, xfs, btrfs or tmpfs: `--store DIR` or VRIFT_STORE";
+pub(super) const PLACE: &str =
+    "put the store on ext4, xfs, btrfs or tmpfs, in a container on a volume: `--store DIR` or VRIFT_STORE";
 
 /// Cause and hint of a failed step; a number that is not in the table keeps the
 /// system's sentence.

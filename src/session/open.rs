@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::confine::{Shape, caches, cgroup};
 use super::counts;
+use super::plain;
 use super::project::{Place, Project};
 use super::quota;
 use super::record::{self, Alone, Record};
@@ -277,6 +278,7 @@ fn open_new(
         upper_root: root.fingerprint(),
         upper_print: String::new(),
         shares_pids: false,
+        plain: false,
         rules: project.config.fingerprint(),
         shape,
         mounts: scene.mounts.iter().map(|mount| mount.path.clone()).collect(),
@@ -360,6 +362,7 @@ pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Ve
             Ok(None) | Err(_) => {}
         }
     }
+    orphans.extend(plain::left(&project, workspace)?);
     if pending.is_empty() && closed.is_empty() {
         return Ok((project, Vec::new(), orphans));
     }

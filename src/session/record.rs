@@ -2,12 +2,14 @@
 //! finds it after a crash.
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::confine::Shape;
+use super::plain;
+use super::project::Place;
 use crate::cas::Digest;
 use crate::error::{Context, Error, Result, quoted};
 use crate::manifest::base::is_session_name;
@@ -63,6 +65,9 @@ pub struct Record {
     /// It has no pid namespace: a free lock does not mean that it has ended (rule 3).
     #[serde(default)]
     pub shares_pids: bool,
+    /// It ran in a plain copy, which is in its directory.
+    #[serde(default)]
+    pub plain: bool,
     /// What it was opened with.
     #[serde(default)]
     pub shape: Shape,
@@ -100,6 +105,12 @@ impl Record {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path, &error)),
         }
+    }
+
+    /// Where what it wrote is.
+    pub fn dir(&self, place: &Place) -> PathBuf {
+        let top = if self.plain { plain::top(place) } else { place.staging() };
+        top.join(&self.session)
     }
 
     /// The root the session started from.
@@ -254,6 +265,7 @@ mod tests {
             upper_root: String::new(),
             upper_print: String::new(),
             shares_pids: false,
+            plain: false,
             shape: Shape::default(),
             boot: boot::id(),
             started: now_ms(),

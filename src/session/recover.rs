@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::checkpoint;
 use super::open::live;
+use super::plain;
 use super::project::Project;
 use super::record::{self, Record};
 use super::staging::sessions;
@@ -17,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::os::boot;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
+use crate::progress::Meter;
 
 /// What becomes of an orphan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,17 +62,18 @@ pub fn days_left(staging: &Path) -> u64 {
     KEPT.saturating_sub(age).as_secs() / (24 * 3600)
 }
 
-/// Staging of sessions of any workspace that do not live and were not taken in.
+/// Sessions of any workspace that do not live and were not taken in.
 pub fn orphans(project: &Project) -> Result<Vec<Record>> {
     let mut found = Vec::new();
-    for session in sessions(project)? {
-        let staging = project.staging().join(&session);
+    let staged = sessions(project)?.into_iter().map(|session| project.staging().join(session));
+    let copies = plain::sessions(project)?.into_iter().map(|session| plain::top(project).join(session));
+    for staging in staged.chain(copies) {
         let Some(record) = Record::read(&staging)? else { continue };
         if record::is_discarded(&staging) || !is_ended(project, &record)? {
             continue;
         }
         let pending = project.manifest.pending(record.workspace)?;
-        if !pending.iter().any(|row| row.staging == session) {
+        if !pending.iter().any(|row| row.staging == record.session) {
             found.push(record);
         }
     }
@@ -83,14 +86,14 @@ fn is_ended(project: &Project, record: &Record) -> Result<bool> {
     if Lock::attempt(&project.session_lock(record.workspace), Hold::Exclusive)?.is_some() {
         return Ok(true);
     }
-    let noted = record::orphaned(&project.staging().join(&record.session)).is_some();
+    let noted = record::orphaned(&record.dir(project)).is_some();
     Ok(noted && live(project, record.workspace)?.as_ref() != Some(&record.session))
 }
 
 /// Whether the next command takes it in by itself: its end was watched, and only its
 /// taking in was cut short.
 pub fn is_resumed(project: &Project, orphan: &Record) -> bool {
-    record::is_closed(&project.staging().join(&orphan.session))
+    record::is_closed(&orphan.dir(project))
 }
 
 fn alone(project: &Project, orphan: &Record) -> Result<Lock> {
@@ -112,6 +115,15 @@ pub fn finish_discarded(project: &Project) -> Result<()> {
             discard(project, &staging)?;
         }
     }
+    for session in plain::sessions(project)? {
+        let dir = plain::top(project).join(&session);
+        let Ok(Some(record)) = Record::read(&dir) else { continue };
+        if record::is_discarded(&dir)
+            && let Some(_lock) = Lock::attempt(&project.session_lock(record.workspace), Hold::Exclusive)?
+        {
+            plain::drop_copy(project, &session)?;
+        }
+    }
     Ok(())
 }
 
@@ -119,6 +131,15 @@ pub fn finish_discarded(project: &Project) -> Result<()> {
 /// have a file of it open: it is copied, unless the machine was started anew (rule 2).
 pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project, Taken)> {
     let _lock = alone(&project, orphan)?;
+    if orphan.plain {
+        plain::unused(&project, orphan)?;
+        let taken = match fate {
+            Fate::Keep => plain::take_in(&project, orphan, &Meter::default())?,
+            Fate::Drop => Taken::default(),
+        };
+        plain::drop_copy(&project, &orphan.session)?;
+        return Ok((project, taken));
+    }
     record::end_remains(orphan)?;
     let staging = project.staging().join(&orphan.session);
     match fate {
@@ -136,6 +157,10 @@ pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project
 /// one that it would make.
 pub fn states(project: Project, orphan: &Record) -> Result<(Project, Digest, Digest)> {
     let _lock = alone(&project, orphan)?;
+    if orphan.plain {
+        let (before, after) = plain::states(&project, orphan)?;
+        return Ok((project, before, after));
+    }
     record::end_remains(orphan)?;
     let staging = project.staging().join(&orphan.session);
     let _alone = checkpoint::hold(&staging)?;

@@ -145,10 +145,14 @@ pub fn remove_spare(place: &Place, workspace: i64) -> Result<()> {
 
 /// The names of all sessions that have a staging directory.
 pub fn sessions(place: &Place) -> Result<Vec<String>> {
-    let staging = place.staging();
+    directories(&place.staging())
+}
+
+/// Sessions' directories.
+pub fn directories(top: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(&staging).context("read", &staging)? {
-        let entry = entry.context("read", &staging)?;
+    for entry in std::fs::read_dir(top).context("read", top)? {
+        let entry = entry.context("read", top)?;
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             names.extend(entry.file_name().into_string().ok().filter(|name| !name.contains('.')));
         }

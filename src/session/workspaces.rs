@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use super::live;
 use super::open::{self, leftovers};
+use super::plain;
 use super::project::Project;
 use super::record::is_of;
 use super::stack::sweep;
@@ -176,6 +177,9 @@ fn refuse_main(name: &str, what: &str) -> Result<()> {
 fn discard_sessions(project: &Project, workspace: i64) -> Result<()> {
     for session in sessions(project)?.iter().filter(|session| is_of(session, workspace)) {
         discard(project, &project.staging().join(session))?;
+    }
+    for session in plain::sessions(project)?.iter().filter(|session| is_of(session, workspace)) {
+        plain::drop_copy(project, session)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::os::filesystem::{Abilities, Filesystem, Fit};
 /// Below this it is time to say so.
 const FEW_BYTES: u64 = 1 << 30;
 const FEW_INODES: u64 = 20_000;
-const ELSEWHERE: &str = "put the store on a local disk (ext4, xfs, btrfs) with --store DIR or VRIFT_STORE";
+const ELSEWHERE: &str = "put the store on a local disk (ext4, xfs, btrfs), in a container on a volume, with --store DIR or VRIFT_STORE";
 
 pub fn checks(subject: &Subject) -> Vec<Check> {
     let mut checks = vec![place(subject), format(&subject.root)];

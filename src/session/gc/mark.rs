@@ -14,6 +14,7 @@ use crate::manifest::Manifest;
 use crate::manifest::keep::OldHead;
 use crate::manifest::reach::{Part, Reach};
 use crate::os::failpoint;
+use crate::session::plain;
 use crate::session::project::{identity, registry};
 use crate::session::record::Record;
 
@@ -224,18 +225,19 @@ impl Walked {
 
     /// The roots that sessions started from, live and orphaned ones.
     fn started_from(&self) -> Result<Vec<Digest>> {
-        let staging = self.dir.join("staging");
         let mut roots = Vec::new();
-        let entries = match std::fs::read_dir(&staging) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(roots),
-            entries => entries.context("read", &staging)?,
-        };
-        for entry in entries {
-            let path = entry.context("read", &staging)?.path();
-            // a spare's record names a root that nobody needs, and may be gone
-            let is_session = path.extension().is_none() && path.is_dir();
-            if let Some(record) = is_session.then(|| Record::read(&path)).transpose()?.flatten() {
-                roots.push(record.start_root()?);
+        for top in [self.dir.join("staging"), self.dir.join(plain::DIR)] {
+            let entries = match std::fs::read_dir(&top) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries.context("read", &top)?,
+            };
+            for entry in entries {
+                let path = entry.context("read", &top)?.path();
+                // a spare's record names a root that nobody needs, and may be gone
+                let is_session = path.extension().is_none() && path.is_dir();
+                if let Some(record) = is_session.then(|| Record::read(&path)).transpose()?.flatten() {
+                    roots.push(record.start_root()?);
+                }
             }
         }
         Ok(roots)

@@ -18,7 +18,7 @@ use crate::session::record::{self, Record, is_of};
 use crate::session::recover::is_expired;
 use crate::session::staging::sessions;
 use crate::session::workspaces::forget_stale;
-use crate::session::{stack, take_in};
+use crate::session::{plain, stack, take_in};
 
 /// Puts away in all projects. No manifest is open.
 pub fn all(store: &Store, quiet: bool, swept: &mut Swept) -> Result<()> {
@@ -51,9 +51,11 @@ fn one(store: &Store, dir: &Path, quiet: bool, swept: &mut Swept) -> Result<()> 
     };
     for workspace in before {
         if let Some(_lock) = Lock::attempt(&place.session_lock(workspace), Hold::Exclusive)? {
-            let count = sessions(&place)?.len();
+            let count =
+                || Ok::<_, crate::error::Error>(sessions(&place)?.len() + plain::sessions(&place)?.len());
+            let before = count()?;
             leftovers(place.again()?.open()?, workspace)?;
-            swept.staging += count.saturating_sub(sessions(&place)?.len()) as u64;
+            swept.staging += before.saturating_sub(count()?) as u64;
         }
     }
     // nobody waits for a lock of what nobody is shown by
@@ -70,7 +72,13 @@ fn one(store: &Store, dir: &Path, quiet: bool, swept: &mut Swept) -> Result<()> 
 fn due(manifest: &Manifest, place: &Place) -> Result<Vec<i64>> {
     let mut due = Vec::new();
     let sessions = sessions(place)?;
+    let copies = plain::sessions(place)?;
+    let is_due = |session: &&String| plain::is_due(&plain::top(place).join(session));
     for workspace in manifest.workspaces()? {
+        if copies.iter().filter(|session| is_of(session, workspace.id)).any(|session| is_due(&session)) {
+            due.push(workspace.id);
+            continue;
+        }
         for session in sessions.iter().filter(|session| is_of(session, workspace.id)) {
             let staging = place.staging().join(session);
             let is_pending = manifest.pending(workspace.id)?.iter().any(|row| row.staging == *session);
@@ -105,6 +113,9 @@ pub fn rehearse(store: &Store, manifest: &Manifest, dir: &Path, swept: &mut Swep
                 || Record::read(&staging).is_ok() && !take_in::has_written(&staging).unwrap_or(true);
             swept.staging += u64::from(is_done);
         }
+        let copies = plain::sessions(&place)?.into_iter().filter(|session| is_of(session, workspace));
+        swept.staging +=
+            copies.filter(|session| plain::is_due(&plain::top(&place).join(session))).count() as u64;
         pending.iter().try_for_each(|row| manifest.remove_pending(row.id))?;
     }
     let is_free = |lock: &Path| Ok::<_, crate::error::Error>(Lock::attempt(lock, Hold::Exclusive)?.is_some());
