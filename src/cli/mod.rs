@@ -91,6 +91,7 @@ pub enum Verb {
     Snapshot(Snapshot),
     Restore(Restore),
     Undo(Undo),
+    Path(Path),
     Export(Export),
     Bundle(Bundle),
     Fork(Fork),

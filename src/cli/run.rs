@@ -71,6 +71,9 @@ pub struct Run {
     /// Do not take over the host's edits first.
     #[arg(long)]
     pub no_sync: bool,
+    /// Bring the host's edits into the view as they happen, as `vrift sync --watch` does.
+    #[arg(long, conflicts_with_all = ["no_sync", "discard", "discard_on_failure", "apply", "from"])]
+    pub watch: bool,
     /// Start this `own` directory empty: nothing of it is taken from the host at first.
     #[arg(long, value_name = "DIR")]
     pub cold: Vec<PathBuf>,
@@ -145,7 +148,7 @@ pub struct Run {
     ///
     /// Then what it writes is written to the directory. Not with options that a bare run
     /// could not keep.
-    #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "cold", "wait", "fork", "from", "apply"])]
+    #[arg(long, conflicts_with_all = ["discard", "discard_on_failure", "cold", "wait", "fork", "from", "apply", "watch"])]
     pub or_bare: bool,
     /// Without namespaces and overlay: run the command in a plain copy of the workspace, at another path.
     ///
@@ -153,7 +156,7 @@ pub struct Run {
     /// afterwards and taken in, so start and end take as long as copying and reading the project (with
     /// reflinks the first is quick). Absolute paths still lead to the directory itself, nothing is
     /// confined, what the command leaves in the background is not ended, and no other run can join.
-    #[arg(long, requires = "projection", conflicts_with_all = ["fork", "from", "apply", "snapshots", "wait", "dry_run", "or_bare"])]
+    #[arg(long, requires = "projection", conflicts_with_all = ["fork", "from", "apply", "snapshots", "wait", "dry_run", "or_bare", "watch"])]
     pub no_overlay: bool,
     /// End the session when what it has written takes more than this on the disk, as in 20GiB.
     ///

@@ -7,7 +7,10 @@ use super::Json;
 
 /// Take the host directory's edits over into the workspace.
 ///
-/// `exec` does this at its start; alone it is useful before a run with --no-sync.
+/// `exec` does this at its start. While a run of the workspace lives, the edits come into its
+/// view as well, so that what watches files inside is told, as a development server is. A path
+/// that was changed inside too stays as it is there, and is merged when the session is taken
+/// in; what lies in a `.git`, and files with hard links, come with the next start.
 #[derive(Debug, Args)]
 pub struct Sync {
     /// The workspace that gets them.
@@ -18,6 +21,14 @@ pub struct Sync {
     /// Take over the deletion of most of the project.
     #[arg(long)]
     pub accept_deletions: bool,
+    /// Go on, and take each edit over as it happens, until ended by a signal.
+    ///
+    /// With --json a line for each time that something came in.
+    #[arg(long)]
+    pub watch: bool,
+    /// End when standard input does.
+    #[arg(long, hide = true, requires = "watch")]
+    pub with_stdin: bool,
     #[command(flatten)]
     pub json: Json,
 }
@@ -40,6 +51,20 @@ pub struct Status {
     pub paths: bool,
     #[command(flatten)]
     pub json: Json,
+}
+
+/// Print a path by which a file of the live session can be opened from outside.
+///
+/// As in `less $(vrift path log)`. It is good as long as the session lives, for reading and for writing, which is
+/// writing in the session. A symbolic link that is absolute leads to the host's file.
+#[derive(Debug, Args)]
+pub struct Path {
+    /// The file, or directory, by its path in the project.
+    #[arg(value_name = "FILE")]
+    pub file: std::path::PathBuf,
+    /// The workspace whose session it is.
+    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    pub workspace: String,
 }
 
 /// List runs: live ones, what killed ones left, and finished ones, newest first.

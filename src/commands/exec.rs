@@ -63,6 +63,10 @@ fn run_inside(inside: &Inside, global: &Global, exec: Exec) -> Result<Status> {
         return Err(Error::failure("inside a run there is no other workspace to run in")
             .with_hint("leave the run first"));
     }
+    if exec.run.watch {
+        return Err(Error::failure("inside a run there is no --watch: vrift sync --watch outside does it")
+            .with_hint("leave the run first"));
+    }
     if exec.run.discard || exec.run.discard_on_failure {
         return Err(Error::failure("inside a run, what one command writes cannot be discarded by itself")
             .with_hint("leave the run first"));

@@ -18,12 +18,14 @@ pub mod events;
 pub mod exec;
 pub mod export;
 pub mod flush;
+pub mod follow;
 pub mod fork;
 pub mod gc;
 pub mod log;
 pub mod man;
 pub mod merge;
 pub mod patch;
+pub mod path;
 pub mod paths;
 pub mod place;
 pub mod plain;
@@ -97,7 +99,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
     match verb {
         Some(Verb::Enter(enter)) => enter::run(&cli.global, enter, printer),
         Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
-        Some(Verb::Sync(sync)) => sync::run(&cli.global, sync, printer),
+        Some(Verb::Sync(sync)) => sync::run(&cli.global, &sync, printer),
         Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
         Some(Verb::Diff(diff)) => diff::run(&cli.global, &diff, printer),
         Some(Verb::Apply(args)) => apply::run(&cli.global, &args, printer),
@@ -107,6 +109,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),
         Some(Verb::Restore(args)) => restore::run(&cli.global, &args, printer),
         Some(Verb::Undo(args)) => restore::undo(&cli.global, &args, printer),
+        Some(Verb::Path(args)) => path::run(&cli.global, &args, printer),
         Some(Verb::Export(args)) => export::run(&cli.global, &args, printer),
         Some(Verb::Bundle(args)) => bundle::run(&cli.global, args, printer),
         Some(Verb::Fork(args)) => fork::run(&cli.global, &args, printer),

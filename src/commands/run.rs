@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::events::Events;
+use super::follow::Follower;
 use super::printer::{Printer, counted, size};
 use super::{Find, Status, attend, bar, place, psfs_stats, shape};
 use crate::cas::Digest;
@@ -185,7 +186,9 @@ fn attempt(
     }
     let watch = Watch::new(&session.project, &session.name, quota, !session.joined)?;
     let mut desk = attend::desk(&session, every, Some(watch));
+    let follower = wanted.watch.then(|| Follower::start(&session, global, events));
     let ran = command(&session, job, &cwd, wanted, events, desk.as_mut());
+    drop(follower);
     if titled {
         printer.restore_title();
     }

@@ -117,6 +117,16 @@ pub fn runs(session_dir: &Path) -> Result<Vec<Run>> {
     Ok(reply.text.chunks_exact(8).map(run).collect())
 }
 
+/// The pid of the session's first process, as seen from here: 0 when it is not visible. `None`:
+/// nobody listens. Asking does not keep the session alive.
+pub fn first_process(session_dir: &Path) -> Result<Option<i32>> {
+    let Some(socket) = dial(session_dir)? else { return Ok(None) };
+    if ask(&socket, Request::Info)?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(sys::peer(socket.as_fd()).context("ask for the peer of", session_dir)?.pid))
+}
+
 /// Ends the command of a launcher, or of every one (`None`): SIGTERM, two seconds later
 /// SIGKILL. Their launchers take in what was written, as after any end. Returns how many
 /// commands were told; none when nobody listens.

@@ -83,7 +83,7 @@ pub use desk::{Desk, is_own_user};
 pub use detached::start_detached;
 pub use exec::replace_this_process;
 pub use join::run_bare;
-pub use link::{Left, Link, Run, connect, runs, stop};
+pub use link::{Left, Link, Run, connect, first_process, runs, stop};
 pub use open::{Opening, open};
 pub use plan::{Cover, Plan, Step};
 pub use realm::Realm;

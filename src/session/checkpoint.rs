@@ -89,7 +89,7 @@ pub(super) fn move_to(
 }
 
 /// The root of a session's last checkpoint; without one, that which it began with.
-fn last(project: &Project, record: &Record) -> Result<Digest> {
+pub(super) fn last(project: &Project, record: &Record) -> Result<Digest> {
     match project.manifest.meta(&key(&record.session))? {
         Some(root) => Ok(Digest::from_bytes(
             root.try_into().map_err(|_| Error::corrupt("the root of a checkpoint is no digest"))?,

@@ -27,6 +27,7 @@ pub mod git;
 pub mod inside;
 pub mod leave;
 pub mod live;
+pub mod live_sync;
 pub mod merge;
 pub mod mountinfo;
 pub mod mounts;

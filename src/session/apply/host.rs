@@ -35,6 +35,8 @@ pub struct Host<'a> {
     store: &'a Store,
     token: &'a Publishing,
     manifest: &'a Manifest,
+    /// What sync recorded is of this directory.
+    is_synced: bool,
     /// By directory; only those on the way to the path that was looked at last.
     known: RefCell<HashMap<Vec<u8>, Option<Known<'a>>>>,
     latest: RefCell<Latest>,
@@ -95,7 +97,13 @@ impl Id {
 
 impl<'a> Host<'a> {
     pub fn new(top: &'a Dir, store: &'a Store, token: &'a Publishing, manifest: &'a Manifest) -> Self {
-        Self { top, store, token, manifest, known: RefCell::default(), latest: RefCell::default() }
+        let (known, latest) = (RefCell::default(), RefCell::default());
+        Self { top, store, token, manifest, is_synced: true, known, latest }
+    }
+
+    /// A directory that no sync has looked at: every file is read.
+    pub fn unknown(top: &'a Dir, store: &'a Store, token: &'a Publishing, manifest: &'a Manifest) -> Self {
+        Self { is_synced: false, ..Self::new(top, store, token, manifest) }
     }
 
     /// What the path is; its parents are directories of this filesystem, or it is nothing.
@@ -180,6 +188,9 @@ impl<'a> Host<'a> {
     }
 
     fn recorded(&self, dir: &[u8]) -> Result<Option<Known<'a>>> {
+        if !self.is_synced {
+            return Ok(None);
+        }
         let Some(packed) = self.manifest.stamps_of(dir)? else { return Ok(None) };
         let stamps = packed.iter().map(|(name, stamp)| (name.to_vec(), stamp)).collect();
         let listing = Listing::open(self.manifest, Some(&packed.tree))?;

@@ -16,11 +16,11 @@
 //! by `overlay::projection::Copy`.
 
 mod hooks;
-mod host;
+pub(super) mod host;
 pub mod journal;
-mod names;
+pub(super) mod names;
 pub mod own;
-mod plan;
+pub(super) mod plan;
 pub mod risk;
 pub mod select;
 mod stamps;
@@ -273,7 +273,7 @@ fn record(project: &Project, token: &Publishing, after: &After) -> Result<()> {
 }
 
 /// What tells the temporary names of one apply from all others.
-fn nonce() -> String {
+pub(super) fn nonce() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{:x}-{:x}", since.as_micros(), std::process::id())
 }
