@@ -73,6 +73,9 @@ _vrift() {
             vrift,merge)
                 cmd="vrift__subcmd__merge"
                 ;;
+            vrift,path)
+                cmd="vrift__subcmd__path"
+                ;;
             vrift,project)
                 cmd="vrift__subcmd__project"
                 ;;
@@ -167,7 +170,7 @@ _vrift() {
 
     case "${cmd}" in
         vrift)
-            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo export bundle fork merge workspace try runs stop recover stats gc verify project store config allow doctor completions man answer checkpoint flush"
+            opts="-C -q -v -h -V --store --config --color --quiet --verbose --help --version enter exec sync status diff apply resolve commit log snapshot restore undo path export bundle fork merge workspace try runs stop recover stats gc verify project store config allow doctor completions man answer checkpoint flush"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -617,7 +620,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__enter)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --watch --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -727,7 +730,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__exec)
-            opts="-w -C -q -v -h --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --fork --from --no-sync --watch --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1072,6 +1075,44 @@ _vrift() {
             fi
             case "${prev}" in
                 --into)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -C)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vrift__subcmd__path)
+            opts="-w -C -q -v -h --workspace --store --config --color --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --workspace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -w)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1703,7 +1744,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__sync)
-            opts="-w -C -q -v -h --workspace --accept-deletions --json --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --workspace --accept-deletions --watch --with-stdin --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1741,7 +1782,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__try)
-            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --keep --drop --workspace --fork --from --no-sync --watch --cold --git --wait --discard --discard-on-failure --apply --rename --no-psfs --psfs-stats --snapshots --status-fd --or-bare --no-overlay --max-staging --max-files --max-store --root --confine --net --cache --private-tmp --bind --limit --unlock --projection --setenv --clear-env --profile --dry-run --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -46,6 +46,7 @@ complete -c vrift -n "__fish_vrift_needs_command" -f -a "log" -d 'Show the works
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "snapshot" -d 'List, show or delete snapshots'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "restore" -d 'Bring a state back into the workspace, all of it or some paths'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "undo" -d 'Bring back the workspace\'s state before the last change; again: the one before that'
+complete -c vrift -n "__fish_vrift_needs_command" -f -a "path" -d 'Print a path by which a file of the live session can be opened from outside'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "export" -d 'Write a state out as a directory, or as a tar archive'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "bundle" -d 'Carry a state to another store, as one file'
 complete -c vrift -n "__fish_vrift_needs_command" -f -a "fork" -d 'Make a new workspace that begins as another one is, or was'
@@ -96,6 +97,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand enter" -l color -d 'When to 
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand enter" -l watch -d 'Bring the host\'s edits into the view as they happen, as `vrift sync --watch` does'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard -d 'Throw away what is written'
 complete -c vrift -n "__fish_vrift_using_subcommand enter" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
@@ -140,6 +142,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand exec" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand exec" -l watch -d 'Bring the host\'s edits into the view as they happen, as `vrift sync --watch` does'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard -d 'Throw away what is written'
 complete -c vrift -n "__fish_vrift_using_subcommand exec" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'
@@ -164,6 +167,8 @@ complete -c vrift -n "__fish_vrift_using_subcommand sync" -l color -d 'When to u
 always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -l accept-deletions -d 'Take over the deletion of most of the project'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l watch -d 'Go on, and take each edit over as it happens, until ended by a signal'
+complete -c vrift -n "__fish_vrift_using_subcommand sync" -l with-stdin -d 'End when standard input does'
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand sync" -s v -l verbose -d 'Say more'
@@ -332,6 +337,16 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand undo" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand undo" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand path" -s w -l workspace -d 'The workspace whose session it is' -r
+complete -c vrift -n "__fish_vrift_using_subcommand path" -s C -d 'Go to this directory first, then look for the project' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand path" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
+complete -c vrift -n "__fish_vrift_using_subcommand path" -l config -d 'Set a configuration key for this command; VALUE is TOML, or plain text' -r
+complete -c vrift -n "__fish_vrift_using_subcommand path" -l color -d 'When to use colour' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand path" -s q -l quiet -d 'Say only what went wrong'
+complete -c vrift -n "__fish_vrift_using_subcommand path" -s v -l verbose -d 'Say more'
+complete -c vrift -n "__fish_vrift_using_subcommand path" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vrift -n "__fish_vrift_using_subcommand export" -s w -l workspace -d 'The workspace that `@N` and `host` are about' -r
 complete -c vrift -n "__fish_vrift_using_subcommand export" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand export" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
@@ -481,6 +496,7 @@ always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l drop -d 'Drop what it did'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l no-sync -d 'Do not take over the host\'s edits first'
+complete -c vrift -n "__fish_vrift_using_subcommand try" -l watch -d 'Bring the host\'s edits into the view as they happen, as `vrift sync --watch` does'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l wait -d 'Wait for what the command leaves running in the background instead of ending it'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard -d 'Throw away what is written'
 complete -c vrift -n "__fish_vrift_using_subcommand try" -l discard-on-failure -d 'Throw away what is written unless the exit status is 0; else as --discard'

@@ -262,6 +262,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("plain.", include_str!("plain.rs")),
     ("apply.", include_str!("apply_own.rs")),
     ("apply.", include_str!("apply_killed.rs")),
+    ("live.", include_str!("live_sync.rs")),
 ];
 
 #[test]

@@ -53,10 +53,12 @@ pub fn run(global: &Global, args: &Sync, printer: &Printer) -> Result<Status> {
 /// Until a signal comes. What is under way then is finished first: whoever takes part in a
 /// session may be the last to leave it.
 fn watch(mut project: Project, global: &Global, args: &Sync, printer: &Printer) -> Result<Status> {
-    let asked: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect();
+    let asked: SigSet =
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect();
     let mut watch = Watch::new(&project)?;
     if watch.polls() {
-        printer.warn("too many directories to watch (fs.inotify.max_user_watches): looking every two seconds");
+        printer
+            .warn("too many directories to watch (fs.inotify.max_user_watches): looking every two seconds");
     }
     let stdin = std::io::stdin();
     let end = args.with_stdin.then(|| stdin.as_fd());
@@ -154,7 +156,9 @@ fn tell(
         printer.warn(&format!("{} does not come into the live session: {why}", shown(path)));
     }
     if brought.again && said.insert(b"/".to_vec()) {
-        printer.warn("files that are being written to in the live session are left as they are: vrift sync again");
+        printer.warn(
+            "files that are being written to in the live session are left as they are: vrift sync again",
+        );
     }
     if !brought.written.is_empty() {
         brought.written.iter().for_each(|path| _ = said.remove(path));

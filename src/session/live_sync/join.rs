@@ -51,7 +51,10 @@ pub(super) fn join(project: Project, workspace: &Workspace) -> Result<Joined> {
             })));
         }
         let is_ending = record::is_closed(&staging);
-        if is_ending || began.elapsed() > PATIENCE || lock::held_abroad(&project.session_lock(workspace.id)).is_some() {
+        if is_ending
+            || began.elapsed() > PATIENCE
+            || lock::held_abroad(&project.session_lock(workspace.id)).is_some()
+        {
             break;
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -34,8 +34,9 @@ use self::join::{Joined, join, view};
 use self::put::Writer;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::edit;
-use crate::os::failpoint;
+use crate::manifest::lines::Lines;
 use crate::os::dir::Dir;
+use crate::os::failpoint;
 use crate::session::apply::host::Host;
 use crate::session::apply::plan::{Clash, Plan, Sides, plan};
 use crate::session::apply::select::Select;
@@ -45,7 +46,6 @@ use crate::session::leave::{Departure, Leaving, leave};
 use crate::session::open::{Session, live};
 use crate::session::project::{Place, Project};
 use crate::session::record::Record;
-use crate::manifest::lines::Lines;
 
 /// What came of bringing a head into a live session.
 #[derive(Default)]

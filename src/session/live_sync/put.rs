@@ -207,9 +207,7 @@ impl<'a> Writer<'a> {
             return Ok(false);
         }
         match &theirs.kind {
-            Kind::Symlink(target) => {
-                Ok(stat.kind == FileType::Symlink && dir.read_link(name)? == *target)
-            }
+            Kind::Symlink(target) => Ok(stat.kind == FileType::Symlink && dir.read_link(name)? == *target),
             Kind::Fifo => Ok(stat.kind == FileType::Fifo && stat.mode == *mode),
             Kind::File(content) => {
                 if stat.kind != FileType::RegularFile || stat.mode != *mode || stat.size != content.size {
