@@ -170,7 +170,7 @@ fn a_fork_and_its_first_run_cost_what_they_may() {
     let world = world();
     let words = ["-q", "exec", "--no-sync", "--fork", "f", "--", "/bin/true"];
     let Some(cost) = cost(&world, &words) else { return };
-    within("fork", cost, Cost { calls: 560, statements: 38, bytes: 27_000 });
+    within("fork", cost, Cost { calls: 560, statements: 39, bytes: 30_000 }); // its number is a row of its own
 }
 
 #[test]

@@ -280,3 +280,62 @@ fn a_proc_that_cannot_be_fresh_is_said() {
     assert_eq!(ran.ok(), "works\n");
     assert!(std::fs::read_to_string(file).unwrap().contains("\"event\":\"warning\""));
 }
+
+#[test]
+fn runs_are_told_as_they_begin_and_end() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("d/x", "x");
+    let live = start(&world, &[], "true");
+    let mut watch = world.vrift();
+    let mut watch = watch.args(["runs", "--watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(watch.stdout.take().unwrap());
+    let mut next = |event: &str, word: &str| loop {
+        let mut line = String::new();
+        assert_ne!(out.read_line(&mut line).unwrap(), 0, "it has ended before `{event} {word}`");
+        let told: Value = serde_json::from_str(&line).unwrap();
+        if told["event"] == event && told["command"].to_string().contains(word) {
+            return told;
+        }
+    };
+    let told = next("live", "cat > /dev/null");
+    assert_eq!(told["run"].as_u64(), Some(live.id().into()));
+    let mut other = world.vrift();
+    other.args(["exec", "sh", "-c", "exit 3"]).current_dir(world.project.join("d"));
+    assert_eq!(other.status().unwrap().code(), Some(3));
+    let told = next("finished", "exit 3");
+    assert_eq!(told["status"], 3);
+    assert!(told["ended"].as_i64() >= told["started"].as_i64());
+    finish(live);
+    next("finished", "cat > /dev/null");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let listed = world.run(["runs"]).ok();
+    let line = listed.lines().find(|line| line.contains("exit 3")).unwrap();
+    assert!(line.contains("s ago") && line.ends_with("exit 3  (in `d`)"), "{line}");
+}
+
+#[test]
+fn every_workspace_has_a_small_number_of_its_own() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "a");
+    let of = |name: &str| {
+        let mut command = world.vrift();
+        command.args(["exec", "-w", name, "sh", "-c", "echo $VRIFT_INDEX"]).env("VRIFT_INDEX", "9");
+        Ran(command.output().unwrap()).ok()
+    };
+    assert_eq!(of("main"), "0\n");
+    for fork in ["f", "g"] {
+        world.run(["fork", fork]).ok();
+    }
+    assert_eq!([of("g"), of("f"), of("g")], ["1\n", "2\n", "1\n"]);
+    world.run(["workspace", "rename", "f", "renamed"]).ok();
+    world.run(["workspace", "delete", "g"]).ok();
+    world.run(["fork", "h"]).ok();
+    assert_eq!([of("h"), of("renamed"), of("main")], ["1\n", "2\n", "0\n"]);
+    // a run in a run has the same, whatever else it has
+    let nested = format!("{} exec --clear-env sh -c 'echo $VRIFT_INDEX'", env!("CARGO_BIN_EXE_vrift"));
+    assert_eq!(world.run(["exec", "-w", "h", "sh", "-c", &nested]).ok(), "1\n");
+    world.run(["verify"]).ok();
+}

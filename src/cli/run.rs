@@ -11,6 +11,9 @@ use super::Shape;
 ///
 /// The exit status is the command's own (128+n for a signal); 125 when vrift itself
 /// failed, 126 when the command could not be executed, 127 when it was not found.
+///
+/// In its environment VRIFT_WORKSPACE is the workspace's name, and VRIFT_INDEX a small number that
+/// no other workspace has, for ports and names of databases; 0 is `main`'s.
 #[derive(Debug, Args)]
 pub struct Exec {
     #[command(flatten)]

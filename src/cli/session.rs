@@ -68,8 +68,16 @@ pub struct Path {
 }
 
 /// List runs: live ones, what killed ones left, and finished ones, newest first.
+///
+/// Each with its workspace, when it began, how long it took, its command, and the directory in
+/// the project that it was started in.
 #[derive(Debug, Args)]
 pub struct Runs {
+    /// Show the live ones, and go on: a line for each run that begins, and for each that ends.
+    ///
+    /// With --json each line is an object with a member `event`: `live` or `finished`.
+    #[arg(long, conflicts_with = "limit")]
+    pub watch: bool,
     /// How many finished runs to list.
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
     pub limit: u32,

@@ -34,6 +34,8 @@ pub fn run(
 ) -> Result<Ended> {
     let cwd = cwd_in(&project.root)?;
     let inner = cwd.strip_prefix(&project.root).map(PathBuf::from).unwrap_or_default();
+    let number = project.manifest.known_workspace(&wanted.workspace)?.id;
+    let index = project.manifest.index_of((number, &wanted.workspace))?;
     let options = Options { workspace: &wanted.workspace, sync: !wanted.no_sync };
     let copy = bar::with(printer, "copying", |meter| plain::open(project, options, meter))?;
     announce_orphans(&copy.orphans, events);
@@ -43,8 +45,11 @@ pub fn run(
         counted(copy.made.files, "file"),
     ));
     let at = copy.path.join(inner);
-    let mut env =
-        environment::of_run(&wanted.workspace, &git::settings(&copy.project), &copy.project.config.wishes);
+    let mut env = environment::of_run(
+        (&wanted.workspace, index),
+        &git::settings(&copy.project),
+        &copy.project.config.wishes,
+    );
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, &at, &[]);

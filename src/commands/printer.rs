@@ -193,6 +193,17 @@ pub fn age(ms: i64) -> String {
     }
 }
 
+/// How long something took.
+pub fn took(ms: i64) -> String {
+    let ms = ms.max(0);
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        _ => format!("{} h", ms / 3_600_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,5 +215,6 @@ mod tests {
         assert_eq!(age(59_999), "59 s ago");
         assert_eq!(age(7_200_000), "2 h ago");
         assert_eq!(age(-5), "0 s ago");
+        assert_eq!([took(7), took(59_990), took(60_000)], ["7 ms", "59.9 s", "1 min"]);
     }
 }

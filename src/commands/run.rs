@@ -326,7 +326,8 @@ fn command(
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
     let wishes = &session.project.config.wishes;
-    let mut env = environment::of_run(&session.workspace, &git::settings(&session.project), wishes);
+    let mut env =
+        environment::of_run((&session.workspace, session.index()?), &git::settings(&session.project), wishes);
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());

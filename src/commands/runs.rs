@@ -1,19 +1,27 @@
 //! `vrift runs`: live runs, what killed ones left, and finished ones.
 
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::Status;
-use super::printer::{Printer, Tone, age};
+use super::printer::{Printer, Tone, age, took};
 use crate::cli::{Global, Runs};
 use crate::error::Result;
 use crate::manifest::run::Run;
 use crate::session::live::{LiveRun, live_runs};
+use crate::session::project::Project;
 use crate::session::record::{Record, now_ms};
 use crate::session::recover::orphans;
 
 pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
     let project = super::project_to_read(global)?;
     let live = live_runs(&project)?;
+    if args.watch {
+        return watch(&project, &live, args.json.json, printer);
+    }
     let left = orphans(&project)?;
     let finished = project.manifest.runs(args.limit)?;
     if args.json.json {
@@ -24,36 +32,85 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
         }));
         return Ok(0);
     }
+    live.iter().for_each(|run| show_live(run, printer));
     let now = now_ms();
-    for run in &live {
-        let state = printer.toned(Tone::Good, &format!("{:<9}", "live"));
-        let since = run.started.map(|started| age(now.saturating_sub(started))).unwrap_or_default();
-        let words = shown(run.command.as_deref().unwrap_or_default());
-        printer.out(&format!("{:>8}  {state} {:<12} {since:>10}  {words}\n", run.launcher, run.workspace));
-    }
     for orphan in &left {
         let state = printer.toned(Tone::Warning, &format!("{:<9}", "orphan"));
         let since = age(now.saturating_sub(orphan.started));
         printer.out(&format!(
-            "{:>8}  {state} {:<12} {since:>10}  vrift recover {} --keep or --drop\n",
-            "-", orphan.workspace_name, orphan.session
+            "{:>8}  {state} {:<12} {since:>10} {:>8}  vrift recover {} --keep or --drop\n",
+            "-", orphan.workspace_name, "", orphan.session
         ));
     }
-    for (id, run) in &finished {
-        let tone = if run.status == 0 { Tone::Dim } else { Tone::Bad };
-        let state = printer.toned(tone, &format!("{:<9}", format!("exit {}", run.status)));
-        let since = age(now.saturating_sub(run.started));
-        let words = shown(&run.argv);
-        printer.out(&format!(
-            "{:>8}  {state} {:<12} {since:>10}  {words}\n",
-            format!("@{id}"),
-            run.workspace
-        ));
-    }
+    finished.iter().for_each(|(id, run)| show_finished(*id, run, &project.root, printer));
     if live.is_empty() && left.is_empty() && finished.is_empty() {
         printer.out("there has been no run yet\n");
     }
     Ok(0)
+}
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_millis(200);
+/// Of so many runs that ended last it is known which were shown: more do not end in between.
+const LAST: u32 = 1000;
+
+/// A line for each run as it begins, and as it ends; first those that live. One that is over
+/// before it was seen has the second line alone.
+fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> Result<Status> {
+    let ids = |runs: &[(i64, Run)]| runs.iter().map(|(id, _)| *id).collect::<HashSet<i64>>();
+    let line = |event: &str, mut value: Value| {
+        value["event"] = event.into();
+        printer.out(&format!("{value}\n"));
+    };
+    let key = |run: &LiveRun| (run.session.clone(), run.launcher);
+    let mut over = ids(&project.manifest.runs(LAST)?);
+    let mut seen: HashSet<(String, i32)> = HashSet::new();
+    let mut now_live = live.to_vec();
+    loop {
+        for run in now_live.iter().filter(|run| !seen.contains(&key(run))) {
+            match json {
+                true => line("live", json_of_live(run)),
+                false => show_live(run, printer),
+            }
+        }
+        seen = now_live.iter().map(key).collect();
+        let finished = project.manifest.runs(LAST)?;
+        for (id, run) in finished.iter().rev().filter(|(id, _)| !over.contains(id)) {
+            match json {
+                true => line("finished", json_of_finished(*id, run)),
+                false => show_finished(*id, run, &project.root, printer),
+            }
+        }
+        over = ids(&finished);
+        std::thread::sleep(EVERY);
+        now_live = live_runs(project)?;
+    }
+}
+
+fn show_live(run: &LiveRun, printer: &Printer) {
+    let state = printer.toned(Tone::Good, &format!("{:<9}", "live"));
+    let since = run.started.map(|started| age(now_ms().saturating_sub(started))).unwrap_or_default();
+    let words = shown(run.command.as_deref().unwrap_or_default());
+    printer
+        .out(&format!("{:>8}  {state} {:<12} {since:>10} {:>8}  {words}\n", run.launcher, run.workspace, ""));
+}
+
+fn show_finished(id: i64, run: &Run, root: &Path, printer: &Printer) {
+    let tone = if run.status == 0 { Tone::Dim } else { Tone::Bad };
+    let state = printer.toned(tone, &format!("{:<9}", format!("exit {}", run.status)));
+    let since = age(now_ms().saturating_sub(run.started));
+    let words = shown(&run.argv);
+    let inner = run.cwd.strip_prefix(root.as_os_str().as_encoded_bytes()).unwrap_or(&run.cwd);
+    let place = match inner.strip_prefix(b"/").unwrap_or(inner) {
+        [] => String::new(),
+        inner => format!("  (in {})", crate::session::sync::shown(inner)),
+    };
+    printer.out(&format!(
+        "{:>8}  {state} {:<12} {since:>10} {:>8}  {words}{place}\n",
+        format!("@{id}"),
+        run.workspace,
+        took(run.ended.saturating_sub(run.started))
+    ));
 }
 
 fn json_of_live(run: &LiveRun) -> Value {

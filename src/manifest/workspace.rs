@@ -60,7 +60,44 @@ fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Workspace> {
 
 const COLUMNS: &str = "id, name, head, host_base, base, layer, snapshot, parent, forked, created, deleted";
 
+/// Where the manifest keeps a workspace's small number.
+fn index_key(workspace: i64) -> String {
+    format!("index/{workspace}")
+}
+
 impl Manifest {
+    /// A small number that no other workspace has, for ports and names: 0 is `main`'s. It stays
+    /// the workspace's own until that is deleted.
+    pub fn index_of(&self, (workspace, name): (i64, &str)) -> Result<u32> {
+        if name == MAIN {
+            return Ok(0);
+        }
+        let key = index_key(workspace);
+        let value = match self.meta(&key)? {
+            Some(value) => Ok(value),
+            None => {
+                // One statement, for starts pay for it; somebody else may have been quicker.
+                let mut lowest = self.doing(
+                    "write",
+                    self.connection().prepare_cached(
+                        "WITH taken(n) AS (
+                             SELECT 0 UNION SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta
+                             WHERE key GLOB 'index/*'
+                         )
+                         INSERT INTO meta(key, value)
+                         SELECT ?1, CAST(CAST(min(n) + 1 AS TEXT) AS BLOB) FROM taken
+                         WHERE n + 1 NOT IN (SELECT n FROM taken)
+                         ON CONFLICT(key) DO UPDATE SET value = value RETURNING value",
+                    ),
+                )?;
+                let value = lowest.query_row([&key], |row| row.get::<_, Vec<u8>>(0));
+                self.doing("write", value)
+            }
+        }?;
+        let broken = || Error::corrupt("the number of a workspace is none");
+        String::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(broken)
+    }
+
     /// The workspace of that name; a deleted one has none.
     pub fn workspace(&self, name: &str) -> Result<Option<Workspace>> {
         self.one_workspace(
@@ -165,7 +202,8 @@ impl Manifest {
             "UPDATE workspace SET name = ?2, deleted = ?3, base = NULL, layer = NULL WHERE id = ?1",
             (workspace.id, format!("{}@{}", workspace.name, workspace.id), now()),
         );
-        self.doing("delete a workspace in", done).map(drop)
+        self.doing("delete a workspace in", done)?;
+        self.remove_meta(&index_key(workspace.id))
     }
 
     /// The workspace that had a name last, if it was deleted.
@@ -189,7 +227,8 @@ impl Manifest {
     /// Removes a workspace with all its heads.
     pub fn purge_workspace(&self, id: i64) -> Result<()> {
         let done = self.connection().execute("DELETE FROM workspace WHERE id = ?1", [id]);
-        self.doing("remove a workspace from", done).map(drop)
+        self.doing("remove a workspace from", done)?;
+        self.remove_meta(&index_key(id))
     }
 
     /// Records the host root that a workspace took over.

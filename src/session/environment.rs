@@ -9,12 +9,19 @@ const ACROSS: &str = "GIT_DISCOVERY_ACROSS_FILESYSTEM";
 
 /// The caller's environment, ours on top of it, and on top of all what was asked for.
 /// `git`: what git is told on top of the caller's configuration.
-pub fn of_run(workspace: &str, git: &[(&str, String)], wishes: &Wishes) -> Vec<(OsString, OsString)> {
+pub fn of_run(
+    (workspace, index): (&str, u32),
+    git: &[(&str, String)],
+    wishes: &Wishes,
+) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(OsString, OsString)> = match wishes.clear_env {
         true => Vec::new(),
-        false => std::env::vars_os().filter(|(name, _)| name != "VRIFT_WORKSPACE").collect(),
+        false => std::env::vars_os()
+            .filter(|(name, _)| name != "VRIFT_WORKSPACE" && name != "VRIFT_INDEX")
+            .collect(),
     };
     variables.push(("VRIFT_WORKSPACE".into(), workspace.into()));
+    variables.push(("VRIFT_INDEX".into(), index.to_string().into()));
     across_the_mount(&mut variables);
     git_config(&mut variables, git);
     set(&mut variables, wishes);
@@ -27,7 +34,7 @@ pub fn of_nested(wishes: &Wishes) -> Vec<(OsString, OsString)> {
     let ours = |name: &OsStr| {
         let name = name.as_encoded_bytes();
         name.starts_with(b"GIT_CONFIG_")
-            || [&b"VRIFT_WORKSPACE"[..], b"PWD", ACROSS.as_bytes()].contains(&name)
+            || [&b"VRIFT_WORKSPACE"[..], b"VRIFT_INDEX", b"PWD", ACROSS.as_bytes()].contains(&name)
     };
     let mut variables: Vec<_> =
         std::env::vars_os().filter(|(name, _)| !wishes.clear_env || ours(name)).collect();

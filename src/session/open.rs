@@ -79,6 +79,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// The workspace's small number.
+    pub fn index(&self) -> Result<u32> {
+        self.project.manifest.index_of((self.number, &self.workspace))
+    }
+
     /// What whoever opened it has time for once the command runs. What fails here is found
     /// again by those who need it.
     pub fn tidy(&self) {
