@@ -1362,7 +1362,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__runs)
-            opts="-n -C -q -v -h --limit --json --store --config --color --quiet --verbose --help"
+            opts="-n -C -q -v -h --watch --limit --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

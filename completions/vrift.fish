@@ -520,6 +520,7 @@ complete -c vrift -n "__fish_vrift_using_subcommand runs" -l config -d 'Set a co
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l color -d 'When to use colour' -r -f -a "auto\t''
 always\t''
 never\t''"
+complete -c vrift -n "__fish_vrift_using_subcommand runs" -l watch -d 'Show the live ones, and go on: a line for each run that begins, and for each that ends'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand runs" -s v -l verbose -d 'Say more'
