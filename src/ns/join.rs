@@ -49,6 +49,7 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
     let (outer, inner) = stacks.context("make room for", "the command")?;
     let mut enter = || middle(link, &ways, &mut image, &settings, &inner);
 
+    let borrowed = vfork::borrow();
     let is_dumpable = rustix::process::dumpable_behavior();
     let mask = sys::block_all();
     let forked = match link.realm().cgroup() {
@@ -69,6 +70,7 @@ pub(super) fn run(link: &Link, command: &Command, is_shell: bool) -> Result<Runn
     if let Ok(before @ DumpableBehavior::Dumpable) = is_dumpable {
         rustix::process::set_dumpable_behavior(before).context("come back from", "the session")?;
     }
+    drop(borrowed);
     link::reap(middle);
     around.running(command, started, failed, is_shell)
 }

@@ -18,6 +18,7 @@ use super::realm::Realm;
 use super::sys::{self, Forked};
 use super::table::{Connection, Role, Table};
 use super::trouble;
+use super::vfork;
 use super::wire::{self, Request, Tag};
 
 /// What a session is made of.
@@ -44,6 +45,7 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
     let is_root = rustix::process::geteuid().is_root();
     let mut prepared = prepare(&opening, theirs, is_root)?;
 
+    let copying = vfork::copy();
     let mask = sys::block_all();
     let realm = &opening.realm;
     let mut forked = sys::fork_into(realm.flags(true), realm.cgroup());
@@ -60,6 +62,7 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
         init::main(&mut prepared);
     }
     sys::set_mask(mask);
+    drop(copying);
     let (pid, pidfd) = match forked {
         Ok(Forked::Parent { pid, pidfd: Some(pidfd) }) => (pid, pidfd),
         Ok(_) => return Err(Error::failure("this kernel has no pidfds (5.2)")),

@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::idmap::{self, OwnMaps};
 use super::link;
 use super::sys::{self, Forked};
+use super::vfork;
 use crate::os::refusal::Asked;
 
 /// What is tried, each with all that comes before it.
@@ -73,6 +74,7 @@ pub fn attempt(trial: Trial) -> Result<(), Refused> {
     let (go, started) = pipe_with(PipeFlags::CLOEXEC).map_err(local("pipe"))?;
     let is_root = rustix::process::geteuid().is_root();
     let maps = OwnMaps::new(false);
+    let copying = vfork::copy();
     let mask = sys::block_all();
     let forked = sys::fork_into(trial.flags(), None);
     if matches!(forked, Ok(Forked::Child)) {
@@ -83,7 +85,7 @@ pub fn attempt(trial: Trial) -> Result<(), Refused> {
         sys::exit(i32::from(sent.is_err()));
     }
     sys::set_mask(mask);
-    drop((tell, go));
+    drop((copying, tell, go));
     let Forked::Parent { pid, .. } = forked.map_err(local("clone"))? else { return Ok(()) };
     if is_root {
         let mapped = idmap::write_full(pid);

@@ -10,11 +10,26 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 use super::sys;
+
+static BORROWED: RwLock<()> = RwLock::new(());
+
+/// To be held from before a child is started that enters other namespaces until this
+/// process is dumpable again.
+pub(super) fn borrow() -> RwLockWriteGuard<'static, ()> {
+    BORROWED.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// To be held while a copy of this process is made: one made of an undumpable process is so too,
+/// and its own `/proc` is closed to it.
+pub(super) fn copy() -> RwLockReadGuard<'static, ()> {
+    BORROWED.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Bytes of a child's stack, the last page of which nobody may touch.
 const SIZE: usize = 256 << 10;

@@ -24,7 +24,7 @@ fn helper() {
         }
         "join-sleep" => {
             let link = connect(&dir.join("store/staging"), Realm::default()).unwrap().unwrap();
-            status(&link, &sh_in(&project, "touch started; sleep 1000; true"))
+            status(&link, &sh_in(&project, "sleep 1000 & touch started; wait"))
         }
         "fds" => {
             let link = open_at(&dir, &plan, &[]).unwrap();
