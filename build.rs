@@ -24,7 +24,17 @@ fn build(out: &Path, counts: bool) {
     if arch != "x86_64" {
         return std::fs::write(out, "").expect("the output directory can be written");
     }
-    let mut rustc = Command::new(var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    // as few segments as can be, for each is one more mapping in every program that starts;
+    // older GNU linkers do not know the first option, and need only the second
+    let built = ["--no-rosegment", "-z,noseparate-code"].iter().any(|option| {
+        let mut rustc = Command::new(var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        compile(&mut rustc, out, counts, option);
+        rustc.status().expect("rustc can be run").success()
+    });
+    assert!(built, "the preload library cannot be built");
+}
+
+fn compile(rustc: &mut Command, out: &Path, counts: bool, option: &str) {
     rustc.args(["--crate-name", "vrift_preload", "--crate-type", "cdylib", "--edition", "2024"]);
     rustc.arg("--target").arg(var_os("TARGET").expect("cargo sets TARGET"));
     rustc.args(["-C", "panic=abort", "-C", "opt-level=2", "-C", "codegen-units=1", "-C", "strip=symbols"]);
@@ -40,7 +50,9 @@ fn build(out: &Path, counts: bool) {
         "-nostartfiles",
         "-nodefaultlibs",
         "-Wl,--gc-sections,--hash-style=both,--build-id=none",
-        "-Wl,-z,now,-z,relro,-z,noexecstack,-z,noseparate-code",
+        // no relro: it holds three pointers, and protecting it would cost every program a call
+        "-Wl,-z,now,-z,norelro,-z,noexecstack",
+        &format!("-Wl,{option}"),
     ] {
         rustc.arg("-C").arg(format!("link-arg={argument}"));
     }
@@ -50,6 +62,4 @@ fn build(out: &Path, counts: bool) {
         rustc.arg("-C").arg(option);
     }
     rustc.arg("-o").arg(out).arg(Path::new("src/psfs/preload/lib.rs"));
-    let built = rustc.status().expect("rustc can be run");
-    assert!(built.success(), "the preload library cannot be built: {rustc:?}");
 }

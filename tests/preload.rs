@@ -189,7 +189,7 @@ fn programs_of_every_kind_behave_and_print_as_without_it() {
             commands.push(("set-uid".into(), words(&[suid.to_str().unwrap(), "a"])));
             commands.push(("no environment".into(), words(&["env", "-i", &program, "a"])));
             commands.push(("valgrind".into(), words(&["valgrind", "-q", &program, "a"])));
-            // `$PLATFORM` must come through what expands variables
+            // `$PLATFORM`, where it is in the name, must come through what expands variables
             fs::write(world.project.join("Makefile"), "all:\n\t@$(PROGRAM) a; true\n").unwrap();
             commands.push(("make".into(), words(&["make", "-s", &format!("PROGRAM={program}")])));
             let script = format!("eval \"$(export -p)\"; export LD_PRELOAD=\"$LD_PRELOAD\"; {program} a");
@@ -228,7 +228,7 @@ fn what_was_preloaded_before_stays_and_comes_first() {
         String::from_utf8(vrift.output().unwrap().stdout).unwrap()
     };
     let store = world.store.display();
-    let expected = format!("{other}:{store}/preload/$PLATFORM.so color=never:verify_asan_link_order=0\n");
+    let expected = format!("{other}:{store}/preload/{} color=never:verify_asan_link_order=0\n", vrift::psfs::environment::name());
     assert_eq!(run(&["sh", "-c", "echo $LD_PRELOAD $ASAN_OPTIONS"]), expected);
     assert_eq!(run(&[hello.to_str().unwrap(), "a"]), "hello -1 -1 25 -1 25\n");
     // a run within the run has it once

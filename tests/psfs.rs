@@ -289,8 +289,8 @@ fn broken_tables_and_pages_make_everything_cold() {
                 changed(24),
                 changed(32),
                 changed(40),
-                changed(48),
-                changed(56),
+                changed(64),
+                changed(72),
             ]);
         }
         for bytes in wrong {

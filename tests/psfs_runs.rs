@@ -249,8 +249,8 @@ fn the_other_switches_are_as_they_were() {
         world.run(["exec"].iter().chain(options).chain(&["--"]).chain(&words)).ok()
     };
     let store = world.store.display();
-    assert_eq!(preload(&[]), format!("{store}/preload/$PLATFORM.so\n"));
-    assert_eq!(preload(&["--no-psfs"]), format!("{store}/preload/rename/$PLATFORM.so\n"));
+    assert_eq!(preload(&[]), format!("{store}/preload/{}\n", vrift::psfs::environment::name()));
+    assert_eq!(preload(&["--no-psfs"]), format!("{store}/preload/rename/{}\n", vrift::psfs::environment::name()));
     assert_eq!(preload(&["--rename", "off"]), "\n");
     // directories are renamed with it off
     world.write("dir/file", "x");

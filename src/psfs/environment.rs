@@ -4,15 +4,25 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::library::Variant;
+use super::library::{FILE, Variant};
 
 /// The directory of the library in the store's cover.
 pub const SHOWN: &str = "preload";
 
+/// Where 32-bit programs have their loaders, and what may hold some at any path.
+const LOADERS: [&str; 4] = ["/lib/ld-linux.so.2", "/libx32/ld-linux-x32.so.2", "/nix/store", "/gnu/store"];
+
+/// The library's name. With a variable in it every program's loader asks where the program
+/// lies (glibc, elf/dl-load.h, DL_DST_REQUIRED), 30 µs of `/proc`; so it has one only where there
+/// may be 32-bit programs, for which it must be another file.
+pub fn name() -> &'static str {
+    if LOADERS.iter().any(|path| Path::new(path).exists()) { "$PLATFORM.so" } else { FILE }
+}
+
 /// Appends the library to LD_PRELOAD, and to ASAN_OPTIONS what makes AddressSanitizer
 /// start behind a preloaded library.
 pub fn add(variables: &mut Vec<(OsString, OsString)>, store: &Path, variant: Variant) {
-    let entry = variant.dir(&store.join(SHOWN)).join("$PLATFORM.so").into_os_string();
+    let entry = variant.dir(&store.join(SHOWN)).join(name()).into_os_string();
     append(variables, "LD_PRELOAD", &entry);
     append(variables, "ASAN_OPTIONS", OsStr::new("verify_asan_link_order=0"));
 }
@@ -44,7 +54,7 @@ mod tests {
         add(&mut variables, store, Variant::Whole);
         add(&mut variables, store, Variant::Whole);
         let expected: [(OsString, OsString); 2] = [
-            ("LD_PRELOAD".into(), "/a.so /b.so:/s/preload/$PLATFORM.so".into()),
+            ("LD_PRELOAD".into(), format!("/a.so /b.so:/s/preload/{}", name()).into()),
             ("ASAN_OPTIONS".into(), "verify_asan_link_order=0".into()),
         ];
         assert_eq!(variables, expected);

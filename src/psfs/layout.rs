@@ -30,12 +30,12 @@
 //!
 //! A slot holds the number of what it is for plus one in its low half (0: empty) and the
 //! low half of the hash in its high half; the high half of the hash says where to look first
-//! ([`first_slot`]). A directory is hashed by its path, seeded with its root's number; a name
-//! by itself, seeded with the hash of its directory. What was not found before an empty
-//! slot is not there; where no slot is empty nothing is known.
+//! ([`first_slot`]). Names and directories are hashed by their paths relative to their root,
+//! seeded with its number. What was not found before an empty slot is not there; where no
+//! slot is empty nothing is known.
 
 /// Names the version.
-pub const MAGIC: [u8; 8] = *b"vriftvd1";
+pub const MAGIC: [u8; 8] = *b"vriftvd2";
 /// Bytes of the header.
 pub const HEADER: usize = 120;
 /// Where the header's own checksum is.
@@ -316,36 +316,49 @@ pub fn slot_of(hash: u64, number: u32) -> u64 {
     (hash << 32) | (u64::from(number) + 1)
 }
 
-/// The seed of a root's directories.
+/// The seed of what is in a root.
 pub fn root_seed(root: u32) -> u64 {
     u64::from(root).wrapping_add(1).wrapping_mul(K1)
 }
 
 const K0: u64 = 0x2d35_8dcc_aa6c_78a5;
 const K1: u64 = 0x8bb8_4b93_962e_acc9;
+const K2: u64 = 0x4b33_a62e_d433_d4a3;
 
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a).wrapping_mul(u128::from(b));
     product as u64 ^ (product >> 64) as u64
 }
 
-/// A hash of bytes, 16 at a time, in the manner of wyhash. Not for what an adversary
-/// chooses: what is found is compared byte for byte.
+/// A hash of bytes, 16 at a time, in the manner of wyhash, but none of the products waits for
+/// another. Not for what an adversary chooses: what is found is compared byte for byte.
 #[inline(always)]
 pub fn hash(bytes: &[u8], seed: u64) -> u64 {
-    let mut state = seed ^ mix(bytes.len() as u64 ^ K0, K1);
-    let (pairs, rest) = bytes.as_chunks::<16>();
-    let half = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes));
-    for pair in pairs {
-        state = mix(half(pair.first_chunk()) ^ K0, half(pair.last_chunk()) ^ state);
-    }
-    let (low, high) = tail(rest);
+    let mut state = seed ^ (bytes.len() as u64).wrapping_mul(K1);
+    let (low, high) = match bytes.last_chunk() {
+        Some(last) => {
+            let mut key = K0;
+            for pair in bytes.as_chunks().0 {
+                let (low, high) = halves(pair);
+                state = state.wrapping_add(mix(low ^ key, high ^ K1));
+                key = key.wrapping_add(K2);
+            }
+            halves(last)
+        }
+        None => short(bytes),
+    };
     mix(low ^ K1, high ^ state) ^ state.rotate_left(29)
+}
+
+#[inline(always)]
+fn halves(pair: &[u8; 16]) -> (u64, u64) {
+    let both = u128::from_le_bytes(*pair);
+    (both as u64, (both >> 64) as u64)
 }
 
 /// Fewer than 16 bytes as two numbers; with the length, no two are alike.
 #[inline(always)]
-fn tail(rest: &[u8]) -> (u64, u64) {
+pub fn short(rest: &[u8]) -> (u64, u64) {
     if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
         return (u64::from_ne_bytes(*first), u64::from_ne_bytes(*last));
     }

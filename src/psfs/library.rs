@@ -23,7 +23,7 @@ const MARK: &[u8] = b"vrift-store-at:\0";
 /// Bytes of a store's path at most, without its NUL.
 const PATH: usize = 1023;
 
-const FILE: &str = "x86_64.so";
+pub const FILE: &str = "x86_64.so";
 /// The directory of the same library for runs in which nothing is answered from tables.
 const RENAMES: &str = "rename";
 /// The directory of the one that counts.

@@ -3,8 +3,8 @@
 //! panic. Whatever the bytes of a table are, the worst answer is `Unknown`.
 
 use super::layout::{COMPLETE, ENTRY, Entry, NAME, PROBES, SLOT, Table, UNKNOWN};
-use super::layout::{first_slot, hash, root_seed, slot_of, u64_at};
-use super::scan::Plain;
+use super::layout::{first_slot, hash, root_seed, short, slot_of, u64_at};
+use super::scan::{is_plain, name_length};
 
 /// What is known of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +33,15 @@ pub struct Root<'a> {
     pub number: u32,
 }
 
-/// Looks for a path. The first root that it is in answers for it.
+/// Looks for an absolute path. The first root that it is in answers for it.
 #[inline(always)]
-pub fn find<'a>(roots: &[Root<'a>], path: Plain<'_>) -> Answer<'a> {
+pub fn find<'a: 'b, 'b>(roots: impl Iterator<Item = &'b Root<'a>>, path: &[u8]) -> Answer<'a> {
     find_in(roots, path).unwrap_or(Answer::Unknown)
 }
 
 #[inline(always)]
-fn find_in<'a>(roots: &[Root<'a>], Plain { path, slash }: Plain<'_>) -> Option<Answer<'a>> {
-    for (number, root) in roots.iter().enumerate() {
+fn find_in<'a: 'b, 'b>(roots: impl Iterator<Item = &'b Root<'a>>, path: &[u8]) -> Option<Answer<'a>> {
+    for (number, root) in roots.enumerate() {
         let Some((before, rest)) = path.split_at_checked(root.path.len()) else { continue };
         if !same(before, root.path) {
             continue;
@@ -53,14 +53,10 @@ fn find_in<'a>(roots: &[Root<'a>], Plain { path, slash }: Plain<'_>) -> Option<A
             }
             continue;
         };
-        let (dir, name) = match slash.checked_sub(root.path.len() + 1) {
-            Some(length) => {
-                let (dir, name) = below.split_at_checked(length)?;
-                (dir, name.split_first()?.1)
-            }
-            None => (&[][..], below),
-        };
-        return Some(match find_below(&root.table, root.number, dir, name)? {
+        if !is_plain(path, root.path.len()) {
+            return None;
+        }
+        return Some(match find_below(&root.table, root.number, path, below)? {
             Some(entry) => Answer::There { entry, root: number, is_root: false },
             None => Answer::Absent,
         });
@@ -68,29 +64,58 @@ fn find_in<'a>(roots: &[Root<'a>], Plain { path, slash }: Plain<'_>) -> Option<A
     None
 }
 
-/// Looks for a name in the directory of a root's; `Some(None)`: it is not there.
+/// Looks for what a root has at a path, `below` it; `Some(None)`: it is not there.
 #[inline(always)]
-fn find_below<'a>(table: &Table<'a>, root: u32, dir: &[u8], name: &[u8]) -> Option<Option<&'a [u8; ENTRY]>> {
-    let seed = hash(dir, root_seed(root));
-    let key = hash(name, seed);
-    let mut dirs = Probe::new(table.dir_slots()?, table.shape.dir_slots, seed);
-    let (number, above) = loop {
-        let number = dirs.next()?;
-        let known = table.dir(number)?;
-        if known.root == root && same(table.text(known.path, known.length.into())?, dir) {
-            break (number, known);
-        }
-    };
+fn find_below<'a>(table: &Table<'a>, root: u32, path: &[u8], below: &[u8]) -> Option<Option<&'a [u8; ENTRY]>> {
+    let key = hash(below, root_seed(root));
     let mut entries = Probe::new(table.entry_slots()?, table.shape.entry_slots, key);
-    while let Some(number_of_entry) = entries.next() {
-        let bytes = table.entry(number_of_entry)?;
+    while let Some(number) = entries.next() {
+        let bytes = table.entry(number)?;
         let known = Entry::decode(bytes);
-        if known.dir == number && same(table.text(known.name, known.length.into())?, name) {
+        if is_at(table, root, &known, below)? {
             return (known.bits & UNKNOWN == 0).then_some(Some(bytes));
         }
     }
-    let is_absent = entries.is_all && above.bits & COMPLETE != 0 && name.len() <= NAME;
+    let is_absent = entries.is_all && has_all_names(table, root, below, name_length(path))?;
     is_absent.then_some(None)
+}
+
+/// Whether this is the path of an entry.
+#[inline(always)]
+fn is_at(table: &Table<'_>, root: u32, entry: &Entry, below: &[u8]) -> Option<bool> {
+    let dir = table.dir(entry.dir)?;
+    let Some((before, name)) = split_before(below, entry.length.into()) else { return Some(false) };
+    Some(
+        dir.root == root
+            && same(table.text(entry.name, entry.length.into())?, name)
+            && same(table.text(dir.path, dir.length.into())?, before),
+    )
+}
+
+/// Directory and name of a path whose name has so many bytes.
+#[inline(always)]
+fn split_before(below: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
+    let (before, name) = below.split_at_checked(below.len().checked_sub(length)?)?;
+    match before.split_last() {
+        None => Some((before, name)),
+        Some((b'/', dir)) => Some((dir, name)),
+        Some(_) => None,
+    }
+}
+
+/// Whether the table has all names of the directory that a path is in, so that one it has not
+/// is not there.
+#[inline(always)]
+fn has_all_names(table: &Table<'_>, root: u32, below: &[u8], length: usize) -> Option<bool> {
+    let (dir, name) = split_before(below, length)?;
+    let mut dirs = Probe::new(table.dir_slots()?, table.shape.dir_slots, hash(dir, root_seed(root)));
+    while let Some(number) = dirs.next() {
+        let known = table.dir(number)?;
+        if known.root == root && same(table.text(known.path, known.length.into())?, dir) {
+            return Some(known.bits & COMPLETE != 0 && name.len() <= NAME);
+        }
+    }
+    None
 }
 
 /// A way along the slots in which what has one hash may be.
@@ -134,22 +159,19 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Whether two strings are the same. By hand, for `==` calls libc's memcmp.
+/// Whether two strings are the same. By hand, for `==` calls libc's memcmp; its ends overlap.
 #[inline(always)]
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    if let (Some(last), Some(other)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) {
-        let mut differ = u64::from_ne_bytes(*last) ^ u64::from_ne_bytes(*other);
-        for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-            differ |= u64::from_ne_bytes(*x) ^ u64::from_ne_bytes(*y);
+    if let (Some(last), Some(other)) = (a.last_chunk::<16>(), b.last_chunk::<16>()) {
+        for (x, y) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+            if u128::from_ne_bytes(*x) != u128::from_ne_bytes(*y) {
+                return false;
+            }
         }
-        return differ == 0;
+        return u128::from_ne_bytes(*last) == u128::from_ne_bytes(*other);
     }
-    let mut differ = 0;
-    for (x, y) in a.iter().zip(b) {
-        differ |= x ^ y;
-    }
-    differ == 0
+    short(a) == short(b)
 }

@@ -10,7 +10,8 @@
 //!   count/                    the same for `--psfs-stats`: answers are counted (`counts`)
 //! ```
 //! Inside a session that directory is shown in the store's cover as `preload/`, beside
-//! [`page::NAME`] and [`door::SOCKET`], and LD_PRELOAD ends with `STORE/preload/$PLATFORM.so`:
+//! [`page::NAME`] and [`door::SOCKET`], and LD_PRELOAD ends with `STORE/preload/x86_64.so`, or,
+//! where there may be 32-bit programs, `STORE/preload/$PLATFORM.so` ([`environment::name`]):
 //! a loader says an error in each program for a library that is not there or is of another
 //! word size, and `$PLATFORM` is what every glibc expands to something different in 32-bit
 //! programs (`$LIB` is `lib` for either, according to the distribution).

@@ -8,13 +8,15 @@
 //! 8   4  bits: what is on
 //! 12  4  number of roots
 //! 16  8  inode of the mount namespace
-//! 24     40 each: a root
+//! 24     56 each: a root
 //!        0   4  major number of its device     4  4  minor number
 //!        8   8  inode (0: not known, so cold)
 //!        16  8  unique number of its mount (STATX_MNT_ID_UNIQUE; 0: the kernel has none)
-//!        24  4  its table: `<number>.vdir` in the cover
-//!        28  4  its number in the table
-//!        32  4  its path's place in the page   36  4  bytes of the path, which a NUL follows
+//!        24  8  the mount's other number (STATX_MNT_ID)
+//!        32  4  what statx tells of it unasked, as in stx_mask   36  4  zero
+//!        40  4  its table: `<number>.vdir` in the cover
+//!        44  4  its number in the table
+//!        48  4  its path's place in the page   52  4  bytes of the path, which a NUL follows
 //! …      paths
 //! ```
 
@@ -25,14 +27,14 @@ pub const SIZE: usize = 16;
 /// Bytes before the roots.
 pub const HEAD: usize = 24;
 /// Bytes of a root.
-pub const ROOT: usize = 40;
+pub const ROOT: usize = SIGHT + 16;
 /// Roots at most.
 pub const ROOTS: usize = 32;
 /// Names of tables in the cover; no session has more.
 pub const TABLES: [&core::ffi::CStr; 8] =
     [c"0.vdir", c"1.vdir", c"2.vdir", c"3.vdir", c"4.vdir", c"5.vdir", c"6.vdir", c"7.vdir"];
 
-const MAGIC: [u8; 8] = *b"vriftpg2";
+const MAGIC: [u8; 8] = *b"vriftpg3";
 
 /// A directory that rename(2) refuses to move is moved by the mover.
 pub const RENAME_DOOR: u32 = 1;
@@ -59,19 +61,31 @@ pub struct Sight {
     pub dev: (u32, u32),
     pub ino: u64,
     /// 0: the kernel has none.
+    pub unique: u64,
+    /// Not unique: reused once nothing is mounted there any more.
     pub mount: u64,
+    /// What statx tells unasked.
+    pub told: u32,
 }
 
 /// Bytes of a `Sight`, with which a root begins.
-pub const SIGHT: usize = 24;
+pub const SIGHT: usize = 40;
 
 impl Sight {
     pub fn encode(self) -> [u8; SIGHT] {
-        let [a, b, c, d] = self.dev.0.to_ne_bytes();
-        let [e, f, g, h] = self.dev.1.to_ne_bytes();
-        let [i, j, k, l, m, n, o, p] = self.ino.to_ne_bytes();
-        let [q, r, s, t, u, v, w, x] = self.mount.to_ne_bytes();
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x]
+        let short = |[a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]| [a, b, c, d, e, f, g, h];
+        let words = [
+            short(self.dev.0.to_ne_bytes(), self.dev.1.to_ne_bytes()),
+            self.ino.to_ne_bytes(),
+            self.unique.to_ne_bytes(),
+            self.mount.to_ne_bytes(),
+            short(self.told.to_ne_bytes(), [0; 4]),
+        ];
+        let mut bytes = [0; SIGHT];
+        for (place, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *place = word;
+        }
+        bytes
     }
 }
 
@@ -107,8 +121,8 @@ impl<'a> Page<'a> {
     /// A root whose path is followed by a NUL.
     pub fn root(&self, number: usize) -> Option<Shown<'a>> {
         let at = HEAD + ROOT * number;
-        let start = self.u32_at(at + 32)? as usize;
-        let end = start.checked_add(self.u32_at(at + 36)? as usize)?;
+        let start = self.u32_at(at + SIGHT + 8)? as usize;
+        let end = start.checked_add(self.u32_at(at + SIGHT + 12)? as usize)?;
         if *self.0.get(end)? != 0 {
             return None;
         }
@@ -116,10 +130,12 @@ impl<'a> Page<'a> {
             sight: Sight {
                 dev: (self.u32_at(at)?, self.u32_at(at + 4)?),
                 ino: self.u64_at(at + 8)?,
-                mount: self.u64_at(at + 16)?,
+                unique: self.u64_at(at + 16)?,
+                mount: self.u64_at(at + 24)?,
+                told: self.u32_at(at + 32)?,
             },
-            table: self.u32_at(at + 24)?,
-            number: self.u32_at(at + 28)?,
+            table: self.u32_at(at + SIGHT)?,
+            number: self.u32_at(at + SIGHT + 4)?,
             path: self.0.get(start..end)?,
         })
     }

@@ -50,10 +50,13 @@ pub fn look(path: &CStr) -> Result<Sight, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let stat = rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS | unique)?;
     let has_unique = StatxFlags::from_bits_retain(stat.stx_mask).contains(unique);
+    let least = rustix::fs::statx(CWD, path, flags, StatxFlags::empty())?;
     Ok(Sight {
         dev: (stat.stx_dev_major, stat.stx_dev_minor),
         ino: stat.stx_ino,
-        mount: if has_unique { stat.stx_mnt_id } else { 0 },
+        unique: if has_unique { stat.stx_mnt_id } else { 0 },
+        mount: least.stx_mnt_id,
+        told: least.stx_mask,
     })
 }
 

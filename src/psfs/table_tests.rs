@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::psfs::layout::{EXACT, SLOT};
 use crate::psfs::lookup::{Answer, Root, find};
-use crate::psfs::scan::plain;
+use crate::psfs::scan::length;
 
 /// A base with two roots, `t` and `deep/u`.
 fn base() -> tempfile::TempDir {
@@ -49,8 +49,8 @@ fn ask<'a>(bytes: &'a [u8], path: &[u8]) -> Answer<'a> {
     let text = [path, b"\0"].concat();
     // SAFETY: a NUL follows.
     #[allow(unsafe_code)]
-    let path = unsafe { plain(text.as_ptr()) };
-    path.map_or(Answer::Unknown, |path| find(&roots, path))
+    let length = unsafe { length(text.as_ptr()) };
+    length.map_or(Answer::Unknown, |length| find(roots.iter(), &text[..length]))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::layout::{EXACT, Entry, Table, Time};
+use super::layout::{ENTRY, EXACT, Entry, Table, Time};
 use super::lookup::{self, Answer, Root};
 use super::page::{self, Page, Shown};
 use super::sys::{self, Fd, Stamp, Statx};
@@ -35,38 +35,70 @@ pub struct Facts {
     pub told: u32,
 }
 
+/// One of the roots that are answered for.
 struct Known {
-    roots: UnsafeCell<[MaybeUninit<Root<'static>>; page::ROOTS]>,
-    facts: UnsafeCell<[MaybeUninit<Facts>; page::ROOTS]>,
+    root: Root<'static>,
+    facts: Facts,
 }
 
-// SAFETY: written before HOT, read after it.
-unsafe impl Sync for Known {}
+struct All {
+    /// First: it is written into the same memory page as the first roots.
+    text: UnsafeCell<[u8; TEXT]>,
+    known: UnsafeCell<[MaybeUninit<Known>; page::ROOTS]>,
+}
 
-static KNOWN: Known = Known {
-    roots: UnsafeCell::new([const { MaybeUninit::uninit() }; page::ROOTS]),
-    facts: UnsafeCell::new([const { MaybeUninit::uninit() }; page::ROOTS]),
+/// Bytes of a page that is read and not mapped.
+const TEXT: usize = 1024;
+
+// SAFETY: written before HOT, read after it.
+unsafe impl Sync for All {}
+
+static ALL: All = All {
+    text: UnsafeCell::new([0; TEXT]),
+    known: UnsafeCell::new([const { MaybeUninit::uninit() }; page::ROOTS]),
 };
 
 /// Looks a path up.
 ///
 /// # Safety
 /// `path` is null or a C string.
+#[inline(always)]
+pub unsafe fn find(path: *const u8) -> Answer<'static> {
+    // SAFETY: the caller's promise.
+    match unsafe { look(path) } {
+        (Some(entry), place) => Answer::There { entry, root: place / 2, is_root: place % 2 == 1 },
+        (None, ABSENT) => Answer::Absent,
+        (None, _) => Answer::Unknown,
+    }
+}
+
+const ABSENT: usize = 1;
+
+/// An answer as two words, which fit into registers.
+///
+/// # Safety
+/// As `find`.
 #[inline(never)]
 #[unsafe(link_section = "psfs_answer")]
-pub unsafe fn find(path: *const u8) -> Answer<'static> {
+unsafe fn look(path: *const u8) -> (Option<&'static [u8; ENTRY]>, usize) {
     let count = HOT.load(Ordering::Acquire);
     // SAFETY: the caller's promise.
     if count == 0 || path.is_null() || unsafe { *path } != b'/' {
-        return Answer::Unknown;
+        return (None, 0);
     }
-    // SAFETY: as many roots were written; the path is a C string.
-    unsafe {
-        let roots = core::slice::from_raw_parts(KNOWN.roots.get().cast::<Root<'static>>(), count.min(page::ROOTS));
-        match scan::plain(path) {
-            Some(path) => lookup::find(roots, path),
-            None => Answer::Unknown,
-        }
+    // SAFETY: the path is a C string, and not changed while it is looked for; as many roots were written.
+    let (path, roots) = unsafe {
+        let Some(length) = scan::length(path) else { return (None, 0) };
+        let known = ALL.known.get().cast::<Known>();
+        (
+            core::slice::from_raw_parts(path, length),
+            core::slice::from_raw_parts(known, count.min(page::ROOTS)),
+        )
+    };
+    match lookup::find(roots.iter().map(|known| &known.root), path) {
+        Answer::There { entry, root, is_root } => (Some(entry), 2 * root + usize::from(is_root)),
+        Answer::Absent => (None, ABSENT),
+        Answer::Unknown => (None, 0),
     }
 }
 
@@ -74,7 +106,7 @@ pub unsafe fn find(path: *const u8) -> Answer<'static> {
 #[inline(always)]
 pub fn facts(root: usize) -> Facts {
     // SAFETY: written for every root.
-    unsafe { *KNOWN.facts.get().cast::<Facts>().add(root) }
+    unsafe { (*ALL.known.get().cast::<Known>().add(root)).facts }
 }
 
 /// Ends all answers of this process.
@@ -99,7 +131,7 @@ fn find_roots() -> Option<()> {
     let cover = unsafe { sys::open_path(sys::AT_FDCWD, place::store()) }.ok()?;
     #[cfg(counting)]
     super::count::load(&cover);
-    let page = Page::open(sys::map(&sys::open_file(&cover, page::NAME).ok()?).ok()?)?;
+    let page = Page::open(text_of(&sys::open_file(&cover, page::NAME).ok()?)?)?;
     let mut count = 0;
     let mut last = None;
     for number in 0..page.roots() {
@@ -115,13 +147,22 @@ fn find_roots() -> Option<()> {
         // SAFETY: one after the other, by one thread, and `page.roots` is no more than there
         // is room for.
         unsafe {
-            KNOWN.roots.get().cast::<Root<'static>>().add(count).write(root);
-            KNOWN.facts.get().cast::<Facts>().add(count).write(facts);
+            ALL.known.get().cast::<Known>().add(count).write(Known { root, facts });
         }
         count += 1;
     }
     HOT.store(count, Ordering::Release);
     Some(())
+}
+
+/// The page's bytes: a short one is read, for a mapping costs more.
+fn text_of(file: &Fd) -> Option<&'static [u8]> {
+    // SAFETY: by one thread, once; read only after that.
+    let text = unsafe { &mut *ALL.text.get() };
+    match usize::try_from(file.read(text)).ok()? {
+        TEXT => sys::map(file).ok(),
+        length => text.get(..length),
+    }
 }
 
 fn open_table(cover: &Fd, number: u32) -> Option<Table<'static>> {
@@ -131,15 +172,13 @@ fn open_table(cover: &Fd, number: u32) -> Option<Table<'static>> {
 
 /// `None`: the root is not what the page and the table say.
 fn facts_of(shown: &Shown<'_>, table: &Table<'_>, namespace: u64) -> Option<Facts> {
-    let stat = |mask| {
-        // SAFETY: a NUL follows the path.
-        unsafe { sys::statx_with(sys::AT_FDCWD, shown.path.as_ptr(), 0, mask) }.ok()
-    };
     let all = sys::STATX_BASIC | sys::STATX_BTIME;
-    let stat_of = stat(all | sys::STATX_MNT_ID_UNIQUE)?;
+    let mask = all | sys::STATX_MNT_ID_UNIQUE;
+    // SAFETY: a NUL follows the path.
+    let stat_of = unsafe { sys::statx_with(sys::AT_FDCWD, shown.path.as_ptr(), 0, mask) }.ok()?;
     let is_same_mount = match stat_of.mask & sys::STATX_MNT_ID_UNIQUE {
         0 => namespace != 0 && sys::inode(c"/proc/self/ns/mnt") == Some(namespace),
-        _ => stat_of.mount == shown.sight.mount,
+        _ => stat_of.mount == shown.sight.unique,
     };
     let [major, minor] = stat_of.dev;
     if !is_same_mount || (major, minor) != shown.sight.dev || stat_of.ino != shown.sight.ino {
@@ -149,20 +188,20 @@ fn facts_of(shown: &Shown<'_>, table: &Table<'_>, namespace: u64) -> Option<Fact
     if !says(&entry, &stat_of) || stat_of.block_size != table.shape.block_size {
         return None;
     }
-    let least = stat(0)?;
-    let usual = least.mask | sys::STATX_CHANGED | sys::STATX_BTIME == all | sys::STATX_MNT_ID
-        && [0, sys::STATX_CHANGED].contains(&(least.mask & sys::STATX_CHANGED))
+    let told = shown.sight.told;
+    let usual = told | sys::STATX_CHANGED | sys::STATX_BTIME == all | sys::STATX_MNT_ID
+        && [0, sys::STATX_CHANGED].contains(&(told & sys::STATX_CHANGED))
         && stat_of.attributes & !sys::ATTR_MOUNT_ROOT == 0;
     Some(Facts {
         dev: (major, minor),
         uid: stat_of.uid,
         gid: stat_of.gid,
         block_size: stat_of.block_size,
-        mount: least.mount,
+        mount: shown.sight.mount,
         attributes_mask: stat_of.attributes_mask,
         attributes: stat_of.attributes,
         nlink: stat_of.nlink,
-        told: if usual { least.mask } else { 0 },
+        told: if usual { told } else { 0 },
     })
 }
 
