@@ -228,7 +228,10 @@ fn what_was_preloaded_before_stays_and_comes_first() {
         String::from_utf8(vrift.output().unwrap().stdout).unwrap()
     };
     let store = world.store.display();
-    let expected = format!("{other}:{store}/preload/{} color=never:verify_asan_link_order=0\n", vrift::psfs::environment::name());
+    let expected = format!(
+        "{other}:{store}/preload/{} color=never:verify_asan_link_order=0\n",
+        vrift::psfs::environment::name()
+    );
     assert_eq!(run(&["sh", "-c", "echo $LD_PRELOAD $ASAN_OPTIONS"]), expected);
     assert_eq!(run(&[hello.to_str().unwrap(), "a"]), "hello -1 -1 25 -1 25\n");
     // a run within the run has it once

@@ -250,7 +250,10 @@ fn the_other_switches_are_as_they_were() {
     };
     let store = world.store.display();
     assert_eq!(preload(&[]), format!("{store}/preload/{}\n", vrift::psfs::environment::name()));
-    assert_eq!(preload(&["--no-psfs"]), format!("{store}/preload/rename/{}\n", vrift::psfs::environment::name()));
+    assert_eq!(
+        preload(&["--no-psfs"]),
+        format!("{store}/preload/rename/{}\n", vrift::psfs::environment::name())
+    );
     assert_eq!(preload(&["--rename", "off"]), "\n");
     // directories are renamed with it off
     world.write("dir/file", "x");

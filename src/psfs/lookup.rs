@@ -66,7 +66,12 @@ fn find_in<'a: 'b, 'b>(roots: impl Iterator<Item = &'b Root<'a>>, path: &[u8]) -
 
 /// Looks for what a root has at a path, `below` it; `Some(None)`: it is not there.
 #[inline(always)]
-fn find_below<'a>(table: &Table<'a>, root: u32, path: &[u8], below: &[u8]) -> Option<Option<&'a [u8; ENTRY]>> {
+fn find_below<'a>(
+    table: &Table<'a>,
+    root: u32,
+    path: &[u8],
+    below: &[u8],
+) -> Option<Option<&'a [u8; ENTRY]>> {
     let key = hash(below, root_seed(root));
     let mut entries = Probe::new(table.entry_slots()?, table.shape.entry_slots, key);
     while let Some(number) = entries.next() {
