@@ -451,7 +451,9 @@ fn builds_without_end_take_three_times_the_live_size() {
         }
     }
     let taken = disk(&world.store);
-    assert!(taken <= 3 * live, "{taken} bytes for {live} live ones");
+    // a lower tree of copies holds all of it once more
+    let copies = std::env::var_os("VRIFT_TEST_PROJECTION").is_some_and(|projection| projection == "copy");
+    assert!(taken <= (3 + u64::from(copies)) * live, "{taken} bytes for {live} live ones");
     // and it is all there
     assert_eq!(world.sh("make").ok().lines().last(), Some("make: 'program' is up to date."));
     assert_whole(&world.store);

@@ -21,6 +21,13 @@ const NOLOGFLUSH: u32 = 2;
 impl Disk {
     /// Why there can be none is the error.
     pub fn new(dir: &Path) -> Result<Self, String> {
+        // no lazy initialisation: it writes by itself
+        let options = ["-q", "-J", "size=256", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
+        Self::made_by(dir, "mkfs.ext4", &options)
+    }
+
+    /// Of another kind.
+    pub fn made_by(dir: &Path, mkfs: &str, options: &[&str]) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root may mount one".into());
         }
@@ -29,9 +36,7 @@ impl Disk {
         file.set_len(1 << 30).map_err(|error| error.to_string())?;
         std::fs::create_dir(&at).map_err(|error| error.to_string())?;
         let disk = Self { image, at };
-        // no lazy initialisation: it writes by itself
-        let options = ["-q", "-J", "size=256", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
-        run("mkfs.ext4", options.iter().map(OsStr::new).chain([disk.image.as_os_str()]))?;
+        run(mkfs, options.iter().map(OsStr::new).chain([disk.image.as_os_str()]))?;
         disk.mount()?;
         Ok(disk)
     }
