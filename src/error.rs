@@ -78,9 +78,12 @@ impl Error {
         }
     }
 
+    /// What a place knows to do; against want of descriptors nothing but more of them helps.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        if !self.is_of_process() {
+            self.hint = Some(hint.into());
+        }
         self
     }
 
@@ -117,6 +120,19 @@ impl Error {
     /// True when the cause is this error number (`libc::ENOENT`, …).
     pub fn is(&self, errno: i32) -> bool {
         self.errno == Some(errno)
+    }
+
+    /// True when the process lacked something: it says nothing of what was looked at.
+    pub fn is_of_process(&self) -> bool {
+        [libc::EMFILE, libc::ENFILE, libc::ENOMEM].iter().any(|&errno| self.is(errno))
+    }
+}
+
+/// What a look at something ended with, unless the process itself lacked what it takes to look.
+pub fn looked<T>(result: Result<T>) -> Result<Result<T>> {
+    match result {
+        Err(error) if error.is_of_process() => Err(error),
+        result => Ok(result),
     }
 }
 
@@ -244,13 +260,15 @@ impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
                 Some(DatabaseCorrupt | NotADatabase) => Kind::Corrupt,
                 _ => Kind::Failure,
             };
-            let io = io::Error::other(cause.to_string());
+            let too_few = match cause.sqlite_error_code() {
+                Some(CannotOpen | SystemIoFailure) => lacking_descriptors(),
+                _ => None,
+            };
+            let io = too_few.unwrap_or_else(|| io::Error::other(cause.to_string()));
             let error = Error::io(operation, path, &io).with_kind(kind);
             match cause.sqlite_error_code() {
                 Some(DiskFull) => error.with_hint(FREE_SPACE),
-                Some(CannotOpen) => {
-                    error.with_hint("its directory must be yours and writable, and `ulimit -n` not too low")
-                }
+                Some(CannotOpen) => error.with_hint("its directory must be yours and writable"),
                 Some(ReadOnly) => error.with_hint("it must be yours and writable"),
                 Some(SystemIoFailure) => {
                     error.with_hint("look at the disk (dmesg) and at `ulimit -f`; nothing is lost")
@@ -259,6 +277,13 @@ impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
             }
         })
     }
+}
+
+/// SQLite does not say why it cannot open a file. It needs a database, its log, the log's index
+/// and, for a moment, their directory: where as many cannot be had, that is why.
+fn lacking_descriptors() -> Option<io::Error> {
+    let files: io::Result<Vec<_>> = (0..4).map(|_| std::fs::File::open("/")).collect();
+    files.err()
 }
 
 #[cfg(test)]

@@ -310,3 +310,28 @@ fn too_few_descriptors_for_any_verb_fail_clearly_and_lose_nothing() {
     }
     world.run(["verify", "--deep"]).ok();
 }
+
+#[test]
+fn too_few_descriptors_are_no_damage() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("d/e/f", "host\n");
+    world.sh("echo in > in").ok();
+    world.run(["fork", "twig"]).ok();
+    world.run(["exec", "-w", "twig", "sh", "-c", "mkdir -p x/y/z; echo twig > x/y/z/f"]).ok();
+    for deep in [&[][..], &["--deep"]] {
+        let mut worked = false;
+        for limit in (3..40).chain([64]) {
+            let mut command = world.command("bash");
+            let script = format!("ulimit -n {limit}; exec \"$0\" verify \"$@\"");
+            command.args(["-c", &script, env!("CARGO_BIN_EXE_vrift")]).args(deep);
+            let ran = Ran(command.output().unwrap());
+            let (code, told, said) = (ran.code(), ran.stdout(), ran.stderr());
+            worked |= code == 0;
+            assert_eq!(told, "", "{limit}: {said}");
+            let is_it = said.contains("Too many open files") && said.contains("ulimit -n");
+            assert!(code == 0 || code == 1 && is_it, "{limit}: {code} {said}");
+        }
+        assert!(worked, "no limit is enough");
+    }
+}

@@ -375,3 +375,40 @@ fn what_a_run_wrote_is_written_out_soon_after_it() {
     assert_eq!(booted(&world, "two", &["exec", "cat", "a", "b", "c", "d"]).ok(), "a\nb\nc\nd\n");
     assert_eq!(base(&world), before);
 }
+
+/// Without the file that says so nobody knows whether the power was cut.
+#[test]
+fn a_lost_point_is_named_and_blames_nobody() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "a\n");
+    let point = world.store.join("durable");
+    let run_in = |boot: &str| {
+        let mut command = world.vrift();
+        command.env("VRIFT_BOOT_ID", boot);
+        support::start(command, &[], "echo b > b")
+    };
+    let lose: [&dyn Fn(); 3] =
+        [&|| std::fs::remove_file(&point).unwrap(), &|| std::fs::write(&point, "{").unwrap(), &|| {
+            std::fs::write(&point, r#"{"boot":"none","since":[0,0],"generation":1}"#).unwrap()
+        }];
+    let mut live = run_in("one");
+    for lose in lose {
+        // the run itself shows that somebody has looked since this start of the machine
+        lose();
+        assert_eq!(booted(&world, "one", &["exec", "--", "cat", "a", "b"]).ok(), "a\nb\n");
+        assert!(vrift::cas::durable::Point::read(&world.store).is_some_and(|point| point.boot == "one"));
+    }
+    let causes = ["No such file or directory", "is damaged", "the machine was started anew"];
+    for (lose, cause) in lose.iter().zip(causes) {
+        lose();
+        let said = booted(&world, "two", &["status"]).fails(1);
+        assert!(said.contains(cause) && said.contains("a run lives in the store"), "{said}");
+    }
+    drop(live.stdin.take());
+    live.wait().unwrap();
+    std::fs::remove_file(&point).unwrap();
+    assert_eq!(booted(&world, "two", &["exec", "--", "cat", "a"]).ok(), "a\n");
+    booted(&world, "two", &["recover", "--keep"]).ok();
+    assert_eq!(booted(&world, "two", &["exec", "--", "cat", "a", "b"]).ok(), "a\nb\n");
+}

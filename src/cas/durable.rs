@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::store::Store;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result, quoted};
 use crate::os::filesystem::clock_of;
 use crate::os::lock::{Hold, Lock};
 use crate::os::{boot, failpoint};
@@ -39,12 +39,18 @@ pub struct Point {
 impl Point {
     /// The last one; `None`: there is none that can be read, and nothing is certain.
     pub fn read(store: &Path) -> Option<Self> {
+        Self::look(store).ok()
+    }
+
+    /// The same, and why there is none.
+    pub fn look(store: &Path) -> Result<Self> {
+        let path = store.join(NAME);
         // every command asks: no more calls than it takes
-        let file =
-            rustix::fs::open(store.join(NAME), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let file = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let mut bytes = [0; 512];
-        let count = rustix::io::read(file, &mut bytes).ok()?;
-        serde_json::from_slice(&bytes[..count]).ok()
+        let count = file.and_then(|file| rustix::io::read(file, &mut bytes)).context("read", &path)?;
+        serde_json::from_slice(&bytes[..count])
+            .map_err(|_| Error::corrupt(format!("{} is damaged", quoted(path.as_os_str()))))
     }
 
     /// Written in the boot that is.

@@ -17,7 +17,7 @@ use super::publish::hash;
 use super::sparse;
 use super::store::Store;
 use super::sweep::Name;
-use crate::error::{Context, Result, plain};
+use crate::error::{Context, Result, looked, plain};
 use crate::os::crew::{self, Jobs};
 use crate::os::dir::Dir;
 use crate::progress::Meter;
@@ -138,7 +138,8 @@ impl Look<'_> {
             self.add(Finding::new(What::ObjectMode, subject(), place(), detail));
         }
         if self.how.deep
-            && let Some(detail) = self.content_flaw(dir, rest, (name, needed), (size, stat.st_blocks as u64))
+            && let Some(detail) =
+                self.content_flaw(dir, rest, (name, needed), (size, stat.st_blocks as u64))?
         {
             self.add(Finding::new(What::ObjectDigest, subject(), place(), detail));
         }
@@ -152,11 +153,11 @@ impl Look<'_> {
         name: &CStr,
         (object, needed): (Name, Option<&Needed>),
         (size, blocks): (u64, u64),
-    ) -> Option<String> {
-        let file = match dir.open_file(name) {
+    ) -> Result<Option<String>> {
+        let file = match looked(dir.open_file(name))? {
             Ok(file) => file,
-            Err(error) if error.is(libc::ENOENT) => return None,
-            Err(error) => return Some(format!("it cannot be read: {error}")),
+            Err(error) if error.is(libc::ENOENT) => return Ok(None),
+            Err(error) => return Ok(Some(format!("it cannot be read: {error}"))),
         };
         let fits =
             |digest: Digest| needed.map_or(digest.object_name() == object, |needed| digest == needed.digest);
@@ -166,12 +167,14 @@ impl Look<'_> {
         let kinds = if needed.is_some() { vec![likely] } else { vec![likely, !likely] };
         for kind in kinds {
             match hash(std::os::fd::AsFd::as_fd(&file), size, kind) {
-                Ok(digest) if fits(digest) => return None,
+                Ok(digest) if fits(digest) => return Ok(None),
                 Ok(_) => {}
-                Err(errno) => return Some(format!("it cannot be read: {}", std::io::Error::from(errno))),
+                Err(errno) => {
+                    return Ok(Some(format!("it cannot be read: {}", std::io::Error::from(errno))));
+                }
             }
         }
-        Some("its content has another digest".into())
+        Ok(Some("its content has another digest".into()))
     }
 
     fn add(&self, finding: Finding) {

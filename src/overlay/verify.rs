@@ -13,7 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::cas::digest::Digest;
 use crate::cas::publish;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, looked};
 use crate::manifest::dir::{read_dir, read_root, tree_order};
 use crate::manifest::node::{Content, Entry, Kind, Meta, Xattrs};
 use crate::manifest::store::Trees;
@@ -211,7 +211,7 @@ impl Look<'_> {
         if path.is_empty() {
             xattrs.retain(|(name, _)| !name.starts_with(self.how.mark.as_bytes()));
         }
-        self.xattrs(path, &meta.xattrs, &xattrs);
+        self.xattrs(path, &meta.xattrs, &xattrs)?;
         Ok(marks)
     }
 
@@ -261,7 +261,7 @@ impl Look<'_> {
             }
             Kind::Fifo => {
                 let xattrs = escape::read_fifo(dir, name).context("read attributes of", dir.join(name))?;
-                self.xattrs(path, &entry.meta.xattrs, &xattrs);
+                self.xattrs(path, &entry.meta.xattrs, &xattrs)?;
             }
             Kind::File(content) => {
                 self.file((dir, name), path, (entry, content), stat, base == Some(Files::Stubs))?
@@ -285,7 +285,7 @@ impl Look<'_> {
         let file = dir.open_file(name)?;
         let shown = dir.join(name);
         let xattrs = escape::read_xattrs(&file, From::Upper).context("read attributes of", &shown)?;
-        self.xattrs(path, &entry.meta.xattrs, &xattrs);
+        self.xattrs(path, &entry.meta.xattrs, &xattrs)?;
         let get = |name| xattr::get(&file, name).context("read attributes of", &shown);
         let (metacopy, redirect) = (get(c"user.overlay.metacopy")?, get(c"user.overlay.redirect")?);
         let object = (stubs && content.size > 0).then(|| format!("/{}", content.digest.object_path()));
@@ -303,10 +303,11 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn xattrs(&mut self, path: &[u8], wanted: &Xattrs, found: &Xattrs) {
-        if wanted != found && self.held(wanted).ok().as_ref() != Some(found) {
+    fn xattrs(&mut self, path: &[u8], wanted: &Xattrs, found: &Xattrs) -> Result<()> {
+        if wanted != found && looked(self.held(wanted))?.ok().as_ref() != Some(found) {
             self.say(path, "its attributes differ");
         }
+        Ok(())
     }
 
     /// The attributes as this filesystem and these namespaces hold them.

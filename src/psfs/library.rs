@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::stub;
 use crate::cas::Digest;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, looked};
 use crate::os::mkdir;
 
 /// The library as `build.rs` made it; empty on an architecture that has none.
@@ -109,7 +109,7 @@ pub fn fault(store: &Path) -> Result<Option<(PathBuf, &'static str)>> {
             let path = dir.join(name);
             let is_file = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file());
             let read = if is_file { fs::read(&path) } else { Err(ErrorKind::NotFound.into()) };
-            match read {
+            match looked(read.context("read", &path))? {
                 Ok(bytes) if bytes == content => {}
                 Ok(_) => return Ok(Some((path, "it is not as this vrift has it, and programs load it"))),
                 Err(_) => return Ok(Some((path, "it cannot be read, and programs load it"))),

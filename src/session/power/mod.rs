@@ -31,30 +31,47 @@ use crate::session::project::{Project, registry};
 /// Deals with what a power cut took from the store at `root`, if the machine was started
 /// anew since somebody did. What was lost is said.
 pub fn look_after(root: &Path, say: &dyn Fn(&str)) -> Result<()> {
-    if is_looked_after(root) {
-        return Ok(());
+    match Point::look(root) {
+        Ok(point) if point.is_of_this_boot() => return Ok(()),
+        Err(error) if error.is_of_process() => return Err(error),
+        _ => {}
     }
     let Some(store) = Store::open_to_read(root)?.filter(|store| !store.reads_only()) else { return Ok(()) };
     let _alone = Lock::wait(&root.join(durable::LOCK), Hold::Exclusive)?;
-    let point = Point::read(root);
-    if point.as_ref().is_some_and(Point::is_of_this_boot) {
+    let point = Point::look(root);
+    if point.as_ref().is_ok_and(Point::is_of_this_boot) {
         return Ok(()); // somebody else has done it
     }
-    check(&store, point.unwrap_or_default(), say).map_err(|error| match error.hint() {
+    let why = match &point {
+        Ok(_) => "the machine was started anew".to_string(),
+        Err(error) => format!("{error}: the machine may have been started anew"),
+    };
+    check(&store, point.unwrap_or_default(), &why, say).map_err(|error| match error.hint() {
         Some(_) => error,
-        None => error.with_hint(
-            "the machine was started anew, and the store is looked after first; vrift verify shows its state",
-        ),
+        None => error
+            .with_hint(format!("{why}, and the store is looked after first; vrift verify shows its state")),
     })
 }
 
-/// One small file is read where this boot's point is there; a store that is not there, or
-/// not whole yet, has nothing to be looked after.
-fn is_looked_after(root: &Path) -> bool {
-    Point::read(root).is_some_and(|point| point.is_of_this_boot())
-}
-
-fn check(store: &Store, point: Point, say: &dyn Fn(&str)) -> Result<()> {
+fn check(store: &Store, point: Point, why: &str, say: &dyn Fn(&str)) -> Result<()> {
+    let mut opened = Vec::new();
+    for known in registry::list(store)? {
+        if known.live && sessions::is_of_this_boot(&store.projects_path().join(&known.id))? {
+            // it opened after somebody had looked: what says so was lost since
+            let since = Point { boot: boot::id(), since: (0, 0), generation: point.generation + 1 };
+            return since.write(store.root(), true);
+        }
+        if known.live {
+            let message = format!("{why}, and a run lives in the store {}", quoted(store.root().as_os_str()));
+            return Err(Error::new(Kind::Busy, message).with_hint(
+                "this start of the machine did not begin it: another machine uses the store; wait for its end",
+            ));
+        }
+        // one that is broken is told by every command on it; the others go on
+        if known.broken.is_none() {
+            opened.push(known.id);
+        }
+    }
     let durable = Durable::begin(store)?;
     let began = clock_of(store.root());
     // a clock that was set back tells nothing
@@ -73,19 +90,6 @@ fn check(store: &Store, point: Point, say: &dyn Fn(&str)) -> Result<()> {
     }
     failpoint::at("power.objects").context("look after", store.root())?;
     let mut lost = !young.damaged.is_empty();
-    let mut opened = Vec::new();
-    for known in registry::list(store)? {
-        if known.live {
-            let message =
-                format!("the store {} is used by another machine", quoted(store.root().as_os_str()));
-            return Err(Error::new(Kind::Busy, message)
-                .with_hint("a run of it lives that this machine did not start: wait for its end"));
-        }
-        // one that is broken is told by every command on it; the others go on
-        if known.broken.is_none() {
-            opened.push(known.id);
-        }
-    }
     for id in &opened {
         let Some(project) = Project::of_store(store, id)? else { continue };
         lost |= heads::go_back(&project, &|text| say(&format!("project {}: {text}", shown(&project))))?;

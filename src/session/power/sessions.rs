@@ -1,10 +1,27 @@
 //! Staged files are not synced: after a power cut nothing of them goes into a head by itself.
 
-use crate::error::{Result, quoted};
+use std::path::Path;
+
+use crate::error::{Context, Result, quoted};
+use crate::os::boot;
 use crate::session::project::Project;
 use crate::session::record::{self, Record};
 use crate::session::staging::{self, sessions};
 use crate::session::take_in;
+
+/// Whether a session of a project was opened since this start of the machine. Whoever opens one
+/// has looked after the store before.
+pub fn is_of_this_boot(project: &Path) -> Result<bool> {
+    let place = project.join("staging");
+    for entry in std::fs::read_dir(&place).context("read", &place)? {
+        let path = entry.context("read", &place)?.path();
+        let record = if path.is_dir() { Record::read(&path).unwrap_or(None) } else { None };
+        if record.is_some_and(|record| record.boot == boot::id()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 /// Take-ins that had committed and are whole stay to be finished; all other sessions become
 /// orphans, and one that cannot be read is moved aside. What sessions left for

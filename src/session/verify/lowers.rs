@@ -8,10 +8,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::cas::finding::{Finding, Subject, What};
-use crate::error::{Kind, Result, plain};
+use crate::error::{self, Kind, Result, plain};
 use crate::manifest::base::Base;
 use crate::manifest::diff::diff;
 use crate::manifest::stack::Layer;
+use crate::os::dir::Dir;
 use crate::os::lock::{Hold, Lock};
 use crate::overlay::projection::{HARDLINK, STUB, TIER1};
 use crate::overlay::verify::{self, Difference, Files, How};
@@ -45,14 +46,14 @@ pub fn look(project: &Project, deep: bool) -> Result<Looked> {
             looked.notes.push(unfinished(&place));
             continue;
         }
-        let Some(_lock) = held(&project.base_lock(base.id), &place, &mut looked) else { continue };
+        let Some(_lock) = held(&project.base_lock(base.id), &place, &mut looked)? else { continue };
         if let Some(base) = project.manifest.base(base.id)? {
-            look_at_base(project, &base, (&place, deep), &mut looked);
+            look_at_base(project, &base, (&place, deep), &mut looked)?;
         }
     }
     for layer in layers.into_iter().filter(|layer| !going_layers.contains(layer)) {
         let place = format!("layers/{}", layer.id);
-        let Some(_lock) = held(&project.layer_lock(layer.id), &place, &mut looked) else { continue };
+        let Some(_lock) = held(&project.layer_lock(layer.id), &place, &mut looked)? else { continue };
         if let Some(layer) = project.manifest.layer(layer.id)? {
             look_at_layer(project, &layer, &place, deep, &mut looked)?;
         }
@@ -61,33 +62,39 @@ pub fn look(project: &Project, deep: bool) -> Result<Looked> {
 }
 
 /// The lock, shared; one that is no lock has been told of already.
-fn held(path: &Path, place: &str, looked: &mut Looked) -> Option<Lock> {
-    let lock = Lock::attempt(path, Hold::Shared).ok().flatten();
+fn held(path: &Path, place: &str, looked: &mut Looked) -> Result<Option<Lock>> {
+    let lock = error::looked(Lock::attempt(path, Hold::Shared))?.ok().flatten();
     if lock.is_none() {
         looked.notes.push(format!("{place} is being changed just now"));
     }
-    lock
+    Ok(lock)
 }
 
 fn unfinished(place: &str) -> String {
     format!("{place} is not finished: the next command goes on with it")
 }
 
-fn look_at_base(project: &Project, base: &Base, (place, deep): (&str, bool), looked: &mut Looked) {
+fn look_at_base(
+    project: &Project,
+    base: &Base,
+    (place, deep): (&str, bool),
+    looked: &mut Looked,
+) -> Result<()> {
     let subject = Subject::Base(base.id);
     let Some(root) = base.root.filter(|_| base.target.is_none()) else {
         looked.notes.push(unfinished(place));
-        return;
+        return Ok(());
     };
     looked.trees += 1;
     let path = project.base_path(base.id);
     if !is_marked(&path, &root) {
+        error::looked(Dir::open(&path))?.ok(); // where none can be opened nothing is known
         let detail = match path.symlink_metadata() {
             Ok(_) => "it does not keep its mark: were its attributes lost in a copy?",
             Err(_) => "it is not there",
         };
         looked.found.push(Finding::new(What::LowerMissing, subject, place, detail));
-        return;
+        return Ok(());
     }
     let files = match base.projection.as_str() {
         STUB => Files::Stubs,
@@ -101,7 +108,7 @@ fn look_at_base(project: &Project, base: &Base, (place, deep): (&str, bool), loo
         &path,
         &How { files, deep: deep && files != Files::Stubs, ..how(project, deep) },
     );
-    told(looked, What::LowerDiffers, &subject, place, differences);
+    told(looked, What::LowerDiffers, &subject, place, differences)
 }
 
 fn look_at_layer(
@@ -115,6 +122,7 @@ fn look_at_layer(
     let path = project.layer_path(layer.id);
     looked.trees += 1;
     if !is_marked(&path, &layer.root) {
+        error::looked(Dir::open(&path))?.ok(); // where none can be opened nothing is known
         let detail = match path.symlink_metadata() {
             Ok(_) => "it does not keep its mark",
             Err(_) => "it is not there",
@@ -134,8 +142,7 @@ fn look_at_layer(
     let how = how(project, deep);
     let differences =
         read.and_then(|()| verify::layer(&project.manifest, &layer.root, &changed, &path, &how));
-    told(looked, What::LayerDiffers, &subject, place, differences);
-    Ok(())
+    told(looked, What::LayerDiffers, &subject, place, differences)
 }
 
 /// A take-in that has committed is to make it.
@@ -159,8 +166,8 @@ fn told(
     subject: &Subject,
     place: &str,
     differences: Result<Vec<Difference>>,
-) {
-    match differences {
+) -> Result<()> {
+    match error::looked(differences)? {
         Ok(differences) => looked.found.extend(differences.into_iter().map(|(path, detail)| {
             let path = plain(std::os::unix::ffi::OsStrExt::from_bytes(path.as_slice()));
             Finding::new(what, subject.clone(), format!("{place}/{path}"), detail)
@@ -178,4 +185,5 @@ fn told(
             ));
         }
     }
+    Ok(())
 }

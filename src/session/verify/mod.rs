@@ -26,7 +26,7 @@ use super::project::{Project, identity, was_used};
 use crate::cas::finding::{Finding, Subject, What};
 use crate::cas::verify::{How, Wanted};
 use crate::cas::{Digest, Store, quarantine};
-use crate::error::{Error, Result, plain};
+use crate::error::{Error, Result, looked, plain};
 use crate::manifest::verify::{BROKEN, Forest};
 use crate::manifest::{Manifest, db};
 use crate::os::userns::as_root_of_own_files;
@@ -98,13 +98,9 @@ fn pass(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
     for dir in places::projects(store.root())? {
         let id = dir.file_name().map(plain).unwrap_or_default();
         let from = report.found.len();
-        match project(store, &dir, &id, deep, &mut wanted, &mut report) {
-            Ok(()) => {}
-            Err(error) => {
-                let finding =
-                    Finding::new(What::ManifestBroken, Subject::Manifest, db::NAME, error.to_string());
-                report.found.push(finding.with_remedy(error.hint().unwrap_or(BROKEN)));
-            }
+        if let Err(error) = looked(project(store, &dir, &id, deep, &mut wanted, &mut report))? {
+            let finding = Finding::new(What::ManifestBroken, Subject::Manifest, db::NAME, error.to_string());
+            report.found.push(finding.with_remedy(error.hint().unwrap_or(BROKEN)));
         }
         for finding in &mut report.found[from..] {
             finding.project.clone_from(&id);
@@ -146,17 +142,17 @@ fn project(
     report.found.extend(forest.found);
     drop(manifest); // a child opens its own
     let again = Store::open_to_read(store.root())?;
-    let looked = as_root_of_own_files("look at lower trees", || {
-        let mut looked = Looked::default();
+    let seen = as_root_of_own_files("look at lower trees", || {
+        let mut seen = Looked::default();
         if let Some(project) = again.map(|store| Project::of_store(&store, id)).transpose()?.flatten() {
-            looked = lowers::look(&project, deep)?;
-            places::look(&project, &mut looked)?;
+            seen = lowers::look(&project, deep)?;
+            places::look(&project, &mut seen)?;
         }
-        Ok(looked)
+        Ok(seen)
     })?;
-    report.found.extend(looked.found);
-    report.notes.extend(looked.notes);
-    report.lowers += looked.trees;
+    report.found.extend(seen.found);
+    report.notes.extend(seen.notes);
+    report.lowers += seen.trees;
     Ok(())
 }
 

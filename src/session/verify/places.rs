@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::lowers::Looked;
 use crate::cas::finding::{Finding, Subject, What};
-use crate::error::{Context, Result, plain};
+use crate::error::{self, Context, Result, plain};
 use crate::manifest::base::is_session_name;
 use crate::manifest::db;
 use crate::os::lock;
@@ -54,7 +54,7 @@ pub fn look(project: &Project, looked: &mut Looked) -> Result<()> {
     see.numbered(&project.dir.join("layers"), layers, &ids)?;
     sessions(project, staging, &mut see)?;
     // a lock that is none has been told of
-    for orphan in orphans(project).unwrap_or_default() {
+    for orphan in error::looked(orphans(project))?.unwrap_or_default() {
         looked.notes.push(format!(
             "session {} of workspace {} left what it wrote: vrift recover {} --keep or --drop",
             orphan.session, orphan.workspace_name, orphan.session
@@ -72,7 +72,7 @@ fn tables_of(project: &Project, bases: &HashSet<i64>, see: &mut See<'_>) -> Resu
         let base = name.to_str().and_then(tables::base_of);
         if base.is_none_or(|base| !bases.contains(&base)) {
             see.stray(&path, "it is no table of a lower tree that there is");
-        } else if let Err(error) = table::check(&path) {
+        } else if let Err(error) = error::looked(table::check(&path))? {
             see.stray(&path, &error.to_string());
         }
     }
@@ -109,7 +109,7 @@ fn session(project: &Project, name: &str, path: &Path, see: &mut See<'_>) -> Res
     {
         see.owner(&path.join("upper"))?;
     }
-    let record = match Record::read(path) {
+    let record = match error::looked(Record::read(path))? {
         Ok(Some(record)) => record,
         // being opened, or its opening was cut short: the next command puts it away
         Ok(None) => return Ok(()),
@@ -123,7 +123,7 @@ fn session(project: &Project, name: &str, path: &Path, see: &mut See<'_>) -> Res
     };
     if record.session != name || record.start_root().is_err() {
         see.say(What::SessionBroken, path, "what it says of itself is of another session");
-    } else if project.manifest.workspace_by_id(record.workspace).is_err() {
+    } else if error::looked(project.manifest.workspace_by_id(record.workspace))?.is_err() {
         let detail =
             format!("its workspace {} is not in the manifest", plain(record.workspace_name.as_ref()));
         see.say(What::SessionForeign, path, detail);
