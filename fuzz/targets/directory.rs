@@ -34,5 +34,5 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok(listing) = Listing::open(&trees, Some(top)) {
         let _ = listing.into_entries();
     }
-    let _ = Reach::new(&trees).walk(top, &mut |_| Ok(()));
+    let _ = Reach::default().walk(&trees, top, &mut |_| Ok(()));
 });
