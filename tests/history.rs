@@ -3,8 +3,10 @@
 mod support;
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use support::{World, listing};
+use vrift::os::lock::{Hold, Lock};
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap()
@@ -275,4 +277,36 @@ fn what_comes_while_a_commit_writes_out_is_not_sealed_with_it() {
     rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
     assert!(commit.wait().unwrap().success());
     assert!(world.run(["diff", "one", "main"]).ok().contains("-first\n+second"));
+}
+
+/// A session that opens holds its lock before it has looked at the host's directory.
+#[test]
+fn a_commit_beside_a_start_seals_the_hosts_edits() {
+    needs_sessions!();
+    let world = World::new();
+    world.write("a", "one\n");
+    world.exec(["true"]).ok();
+    world.edit("a", "two\n");
+    let place = world.project_dir();
+    let spawn = |args: &[&str]| world.vrift().args(args).stderr(Stdio::null()).spawn().unwrap();
+    // whoever looks waits
+    let held = Lock::wait(&place.join("host.lock"), Hold::Exclusive).unwrap();
+    let mut started = spawn(&["exec", "--", "true"]);
+    let session = place.join("staging/1.lock");
+    let began = Instant::now();
+    while Lock::attempt(&session, Hold::Shared).unwrap().is_some() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no session opens");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut commit = spawn(&["commit", "v1"]);
+    // one that does not wait has sealed without them
+    let began = Instant::now();
+    while commit.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(held);
+    assert!(commit.wait().unwrap().success() && started.wait().unwrap().success());
+    let out = world.path().join("out");
+    world.run(["export", "v1", out.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(out.join("a")).unwrap(), "two\n");
 }

@@ -4,7 +4,7 @@
 //! its own that is synced: a snapshot that is listed is whole (rule 17).
 
 use super::checkpoint::checkpoint;
-use super::open::{leftovers, live};
+use super::open::leftovers;
 use super::project::Project;
 use super::sync::{self, Report};
 use super::take_in::Taken;
@@ -73,11 +73,12 @@ fn bring_in(
     wanted: &Wanted<'_>,
     meter: &Meter,
 ) -> Result<(Project, Option<Report>)> {
-    // a session that opens meanwhile does the same
+    // a session that opens meanwhile does the same, but when is not known: it may look at the
+    // directory after the head was sealed
     if let Some(_lock) = Lock::attempt(&project.session_lock(workspace.id), Hold::Exclusive)? {
         (project, ..) = leftovers(project, workspace.id)?;
     }
-    if !wanted.sync || workspace.name != MAIN || live(&project, workspace.id)?.is_some() {
+    if !wanted.sync || workspace.name != MAIN {
         return Ok((project, None));
     }
     let report = sync::sync(&project, &workspace.name, sync::Options::default(), meter)?;
