@@ -102,7 +102,7 @@ pub fn put_by(place: &Place, workspace: i64, staging: &Path) -> Result<()> {
         let _ = chmodat(CWD, staging.join(dir), Mode::RWXU, AtFlags::empty());
     }
     match std::fs::rename(staging, used(place, workspace)) {
-        Ok(()) => Ok(()),
+        Ok(()) => failpoint::at("staging.used").context("put by", staging),
         // nobody has put the one before in order yet
         Err(_) => remove(staging),
     }
@@ -114,8 +114,12 @@ pub fn put_in_order(place: &Place, workspace: i64) -> Result<()> {
     if used.symlink_metadata().is_err() {
         return Ok(());
     }
-    let is_spare = clean(&used).is_ok() && std::fs::rename(&used, spare(place, workspace)).is_ok();
-    if is_spare { Ok(()) } else { remove(&used) }
+    let is_clean = clean(&used).is_ok();
+    failpoint::at("staging.cleaned").context("put in order", &used)?;
+    if !is_clean || std::fs::rename(&used, spare(place, workspace)).is_err() {
+        return remove(&used);
+    }
+    failpoint::at("staging.spare").context("put in order", &used)
 }
 
 /// Takes away what the mount and the session's end left. A spare with a trace of a

@@ -59,6 +59,10 @@ pub const ACTS: &[Act] = &[
             words(&["exec", "--projection", "hardlink", "--", "sh", "-c", "echo new > new; rm d/m"])
         })
     },
+    Act {
+        only: &["staging.cleaned", "staging.spare", "staging.used"],
+        ..act("run that finds what another left", idle, |_| run("main", "true"))
+    },
     act("sync of a shared base", forked_and_edited, |_| run("main", "true")),
     Act {
         // killed before it could be discarded it is an orphan, and kept when that is asked for
@@ -128,6 +132,12 @@ fn host(world: &mut World) {
 fn alone(world: &mut World) {
     host(world);
     world.sh("mkdir e; echo main > d/m; echo x > e/x; chmod 700 e").ok();
+}
+
+/// The last session wrote nothing, and its staging lies by for the next.
+fn idle(world: &mut World) {
+    alone(world);
+    world.exec(["true"]).ok();
 }
 
 /// A workspace and its fork, which has two layers.
