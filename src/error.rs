@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -260,13 +261,15 @@ impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
                 Some(DatabaseCorrupt | NotADatabase) => Kind::Corrupt,
                 _ => Kind::Failure,
             };
-            let too_few = match cause.sqlite_error_code() {
-                Some(CannotOpen | SystemIoFailure) => lacking_descriptors(),
+            let why = match cause.sqlite_error_code() {
+                Some(CannotOpen) => lacking_descriptors(),
+                Some(SystemIoFailure) => lacking_descriptors().or_else(|| lacking_room(path.as_ref())),
                 _ => None,
             };
-            let io = too_few.unwrap_or_else(|| io::Error::other(cause.to_string()));
+            let io = why.unwrap_or_else(|| io::Error::other(cause.to_string()));
             let error = Error::io(operation, path, &io).with_kind(kind);
             match cause.sqlite_error_code() {
+                _ if error.errno().is_some() => error, // its hint is that number's
                 Some(DiskFull) => error.with_hint(FREE_SPACE),
                 Some(CannotOpen) => error.with_hint("its directory must be yours and writable"),
                 Some(ReadOnly) => error.with_hint("it must be yours and writable"),
@@ -284,6 +287,15 @@ impl<T> Context<T> for std::result::Result<T, rusqlite::Error> {
 fn lacking_descriptors() -> Option<io::Error> {
     let files: io::Result<Vec<_>> = (0..4).map(|_| std::fs::File::open("/")).collect();
     files.err()
+}
+
+/// Nor does it say that a quota refused to let a file grow: whether one does is tried beside it.
+fn lacking_room(path: &Path) -> Option<io::Error> {
+    let dir = path.parent()?;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).custom_flags(libc::O_TMPFILE).open(dir);
+    let refused = file.and_then(|mut file| io::Write::write_all(&mut file, &[1; 64 << 10])).err()?;
+    [libc::EDQUOT, libc::ENOSPC].iter().any(|&errno| refused.raw_os_error() == Some(errno)).then_some(refused)
 }
 
 #[cfg(test)]
