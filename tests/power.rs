@@ -412,3 +412,22 @@ fn a_lost_point_is_named_and_blames_nobody() {
     booted(&world, "two", &["recover", "--keep"]).ok();
     assert_eq!(booted(&world, "two", &["exec", "--", "cat", "a", "b"]).ok(), "a\nb\n");
 }
+
+#[test]
+fn what_other_verbs_recorded_is_written_out_soon_too() {
+    needs_sessions!();
+    let world = World::new();
+    world.sh("echo a > a").ok();
+    world.run(["commit", "v1"]).ok();
+    let generation = || vrift::cas::durable::Point::read(&world.store).unwrap().generation;
+    world.edit("host", "edited\n");
+    for verb in [&["sync"][..], &["undo"], &["restore", "v1"]] {
+        let before = generation();
+        Ran(world.vrift().env("VRIFT_DURABLE_AFTER", "1 s").args(verb).output().unwrap()).ok();
+        let began = Instant::now();
+        while generation() == before {
+            assert!(began.elapsed() < Duration::from_secs(60), "{verb:?}: nothing was written out");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

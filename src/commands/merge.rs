@@ -12,7 +12,10 @@ use crate::session::sync::shown;
 
 pub fn run(global: &Global, args: &cli::Merge, printer: &Printer) -> Result<Status> {
     let project = super::known_project(global)?;
-    let (_, merged) = merge(project, &args.name, &args.into, args.dry_run)?;
+    let (project, merged) = merge(project, &args.name, &args.into, args.dry_run)?;
+    if !args.dry_run && !merged.items.is_empty() {
+        super::written(global, project, printer);
+    }
     let status = u8::from(!merged.conflicts.is_empty());
     if args.json.json {
         printer.json(&json!({

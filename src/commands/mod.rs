@@ -59,8 +59,8 @@ use crate::error::{Context, Error, Kind, Result, quoted};
 use crate::manifest::workspace::MAIN;
 use crate::paths as places;
 use crate::session::inside::Inside;
-use crate::session::power;
 use crate::session::project::Project;
+use crate::session::{flush as soon, power};
 use printer::Printer;
 
 /// What a verb ends with: the process's exit status.
@@ -231,6 +231,14 @@ fn project_here(global: &Global, named: bool, find: Find) -> Result<Project> {
 fn finished(project: Project) -> Project {
     let _ = crate::session::apply::finish_left(&project);
     project
+}
+
+/// What was recorded is on the disk soon, as what a run wrote is (rule 17). Nobody waits for it.
+fn written(global: &Global, mut project: Project, printer: &Printer) {
+    let begun = project.configure(&global.config).and_then(|()| soon::start(&project));
+    if let Err(why) = begun {
+        printer.warn(&format!("what was done is not written out by itself: {why}"));
+    }
 }
 
 /// Refuses a workspace that a project not registered yet cannot have, before it is.

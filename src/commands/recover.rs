@@ -53,6 +53,7 @@ pub fn run(global: &Global, args: Recover, printer: &Printer) -> Result<Status> 
     for orphan in found {
         project = settle(project, &orphan, fate, printer)?;
     }
+    super::written(global, project, printer);
     Ok(0)
 }
 

@@ -32,7 +32,8 @@ pub fn run(global: &Global, args: &Resolve, printer: &Printer) -> Result<Status>
         (.., true) => Choice::Edit(&by_hand),
         _ => Choice::View,
     };
-    let (_, resolved) = resolve::resolve(project, &args.of, &paths, &choice)?;
+    let (project, resolved) = resolve::resolve(project, &args.of, &paths, &choice)?;
+    super::written(global, project, printer);
     for path in &resolved.paths {
         printer.detail(&format!("resolved {}", shown(path)));
     }

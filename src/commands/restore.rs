@@ -11,15 +11,17 @@ pub fn run(global: &Global, args: &Restore, printer: &Printer) -> Result<Status>
     let here = super::current_directory()?;
     let paths = args.paths.iter().map(|path| super::relative_to(&project.root, &here.join(path)));
     let paths = paths.collect::<Result<Vec<_>>>()?;
-    let (_, rewound) = rewind::restore(project, &args.workspace, &args.root, &paths)?;
+    let (project, rewound) = rewind::restore(project, &args.workspace, &args.root, &paths)?;
     say(&rewound, &args.workspace, printer);
+    super::written(global, project, printer);
     Ok(0)
 }
 
 pub fn undo(global: &Global, args: &Undo, printer: &Printer) -> Result<Status> {
     let project = super::known_project(global)?;
-    let (_, rewound) = rewind::undo(project, &args.workspace)?;
+    let (project, rewound) = rewind::undo(project, &args.workspace)?;
     say(&rewound, &args.workspace, printer);
+    super::written(global, project, printer);
     Ok(0)
 }
 

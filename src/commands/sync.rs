@@ -13,6 +13,7 @@ use super::printer::{Printer, counted, size};
 use super::{Status, bar};
 use crate::cli::{Global, Sync};
 use crate::error::Result;
+use crate::session::flush;
 use crate::session::live_sync::watch::{Watch, Woken};
 use crate::session::live_sync::{Brought, bring_in};
 use crate::session::project::Project;
@@ -32,7 +33,10 @@ pub fn run(global: &Global, args: &Sync, printer: &Printer) -> Result<Status> {
         return watch(project, global, args, printer);
     }
     let options = Options { accept_deletions: args.accept_deletions, thorough: true };
-    let (_, report, brought) = once(project, args, options, printer)?;
+    let (project, report, brought) = once(project, args, options, printer)?;
+    if report.changed {
+        super::written(global, project, printer);
+    }
     if args.json.json {
         printer.json(&as_json(&report, brought.as_ref()));
         return Ok(0);
@@ -70,6 +74,9 @@ fn watch(mut project: Project, global: &Global, args: &Sync, printer: &Printer) 
         (project, report, brought) = once(project, args, options, printer)?;
         options.thorough = false;
         let news = report.changed || brought.as_ref().is_some_and(|brought| !brought.written.is_empty());
+        if news && let Err(why) = flush::start(&project) {
+            printer.warn(&why.to_string());
+        }
         match args.json.json {
             true if news => printer.out(&format!("{}\n", as_json(&report, brought.as_ref()))),
             true => {}

@@ -93,7 +93,7 @@ pub const KEYS: &[Key] = &[
         name: DURABLE_AFTER,
         kind: Kind::Text,
         in_project: false,
-        about: "how long after a run what it wrote is written out to the disk (10 s), or \"off\"",
+        about: "how long after a run, sync, undo and the like it is written out to the disk (10 s), or \"off\"",
     },
     list("paths.follow", "the host's edits come in"),
     list("paths.own", "taken from the host once, then the workspace's own"),
