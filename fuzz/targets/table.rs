@@ -27,7 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Some(table) = Table::open(&table) else { return };
     let roots = [Root { path: b"/p/t", table, number: 0 }, Root { path: b"/p/u", table, number: 1 }];
-    let text = [b"/p/t/", path, b"\0"].concat();
+    let mut text = [b"/p/t/", path, b"\0"].concat();
+    // it is read by 16 bytes from where 16 divides the address, and so beyond its NUL in the same page
+    text.resize(text.len().next_multiple_of(16), 0);
     // SAFETY: a NUL follows.
     if let Some(path) = unsafe { plain(text.as_ptr()) } {
         let _ = find(&roots, path);
