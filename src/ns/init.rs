@@ -418,13 +418,15 @@ impl Init<'_, '_> {
     }
 
     /// Launchers that have died and were not heard of yet have gone before who leaves now:
-    /// else that one would leave the taking in to nobody.
+    /// else that one would leave the taking in to nobody. The connection of one that was
+    /// killed as it entered lives a little longer than itself, in its child.
     fn forget_dead(&mut self, leaver: usize) {
         for at in 0..self.prepared.table.connections.len() {
             let Some(Some(connection)) = self.prepared.table.connections.get(at) else { continue };
             let mut look = [libc::pollfd { fd: connection.socket.as_raw_fd(), events: 0, revents: 0 }];
             let looked = at != leaver && sys::poll(&mut look, 0).is_ok();
-            if looked && look.iter().any(|entry| entry.revents & libc::POLLHUP != 0) {
+            let hung_up = looked && look.iter().any(|entry| entry.revents & libc::POLLHUP != 0);
+            if hung_up || at != leaver && sys::peer_has_ended(connection.socket.as_fd()) {
                 self.gone(at);
             }
         }

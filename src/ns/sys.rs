@@ -198,6 +198,24 @@ pub fn peer(socket: BorrowedFd<'_>) -> Result<libc::ucred, Errno> {
     }
 }
 
+/// Whether the process that made the other end of a unix socket has ended; false also where
+/// the kernel cannot tell (SO_PEERPIDFD, Linux 6.5).
+pub fn peer_has_ended(socket: BorrowedFd<'_>) -> bool {
+    const SO_PEERPIDFD: libc::c_int = 77;
+    let mut pidfd: libc::c_int = -1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    let (fd, value) = (socket.as_raw_fd(), (&raw mut pidfd).cast());
+    // SAFETY: the kernel writes an int, whose size is passed.
+    let got = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_PEERPIDFD, value, &raw mut length) };
+    if got < 0 || pidfd < 0 {
+        return last_errno() == Errno::SRCH; // it was waited for already
+    }
+    // SAFETY: new, and ours alone.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let mut look = [libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+    poll(&mut look, 0).is_ok() && look.iter().any(|entry| entry.revents != 0)
+}
+
 /// The namespace that a user or pid namespace lies in (NS_GET_PARENT, ioctl_nsfs(2)).
 pub fn parent_namespace(namespace: &OwnedFd) -> Result<OwnedFd, Errno> {
     const NS_GET_PARENT: libc::Ioctl = 0xb702;
