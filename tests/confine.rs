@@ -122,15 +122,16 @@ fn private_tmp_is_empty_writable_and_gone_afterwards() {
         // project and store lie in it, and are where they were
         let world = World::below(Path::new(top));
         world.write("a", "host\n");
+        let own = world.path().file_name().unwrap().to_str().unwrap();
+        let mine = format!("{top}/{own}-mine");
         let script = format!(
-            "ls -A {top}; echo x > {top}/mine; cat {top}/mine a; echo in > b; ls ../store/inside.json; \
+            "ls -A {top}; echo x > {mine}; cat {mine} a; echo in > b; ls ../store/inside.json; \
              ls -d ../store/objects 2>/dev/null; pwd"
         );
         let printed = sh(&world, "--private-tmp", &script).stdout();
-        let own = world.path().file_name().unwrap().to_str().unwrap();
         let expected = format!("{own}\nx\nhost\n../store/inside.json\n{}\n", world.project.display());
         assert_eq!(printed, expected);
-        assert!(!Path::new(top).join("mine").exists());
+        assert!(!Path::new(&mine).exists());
         assert_eq!(sh(&world, "", "cat b").ok(), "in\n");
     }
 }

@@ -317,6 +317,9 @@ fn whatever_is_killed_or_fails_at_any_step_leaves_the_old_state_or_the_new() {
             let mut tests = ELSEWHERE.iter();
             tests.any(|(kind, test)| name.strip_prefix(kind).is_some_and(|rest| is_in(test, name, rest)))
         };
+        // where objects have the files' own modes none is wrong
+        let has_modes = World::new().links_objects();
+        let is_elsewhere = |name: &str| is_elsewhere(name) || has_modes && name == "repair.mode";
         let missed: Vec<_> = missed.filter(|name| !is_elsewhere(name)).collect();
         assert!(missed.is_empty(), "no act comes to {missed:?}");
     }
