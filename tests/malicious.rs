@@ -24,7 +24,7 @@ fn asked(world: &World, args: &[&str]) -> Result<Ran, String> {
     let mut command = world.command("timeout");
     // memory that grows with what a number says, not with what is there, ends it
     let script = "ulimit -v 4000000; exec \"$0\" \"$@\"";
-    command.args(["-s", "KILL", "60", "sh", "-c", script, env!("CARGO_BIN_EXE_vrift")]).args(args);
+    command.args(["-s", "KILL", "300", "sh", "-c", script, env!("CARGO_BIN_EXE_vrift")]).args(args);
     let ran = Ran(command.stdin(Stdio::null()).output().unwrap());
     let said = ran.stderr();
     let known = [0, 1, 2, 125, 126, 127].contains(&ran.code());
