@@ -208,7 +208,8 @@ pub fn peer_has_ended(socket: BorrowedFd<'_>) -> bool {
     // SAFETY: the kernel writes an int, whose size is passed.
     let got = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_PEERPIDFD, value, &raw mut length) };
     if got < 0 || pidfd < 0 {
-        return last_errno() == Errno::SRCH; // it was waited for already
+        // it was waited for already; before Linux 6.16 that was EINVAL
+        return matches!(last_errno(), Errno::SRCH | Errno::INVAL);
     }
     // SAFETY: new, and ours alone.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };

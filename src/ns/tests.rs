@@ -336,6 +336,22 @@ fn twenty_joiners_come_and_go_in_any_order() {
     assert_eq!(last(&links.pop().unwrap().leave(false).unwrap()), (&[][..], true));
 }
 
+/// As another thread's command makes this process while it enters its session.
+#[test]
+fn a_session_is_opened_while_another_thread_is_undumpable() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    let Some(scratch) = Scratch::new() else { return };
+    std::thread::scope(|scope| {
+        let borrowed = vfork::borrow();
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).unwrap();
+        let opened = scope.spawn(|| scratch.open_with(scratch.plan()));
+        std::thread::sleep(Duration::from_millis(100));
+        set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
+        drop(borrowed);
+        opened.join().unwrap().unwrap().leave(false).unwrap();
+    });
+}
+
 #[test]
 fn init_killed_is_an_error_that_says_so() {
     let Some(scratch) = Scratch::new() else { return };

@@ -79,6 +79,29 @@ pub struct Session {
 }
 
 impl Session {
+    /// One that another launcher opened, with its name, and its workspace's name and number.
+    pub(super) fn joined(
+        project: Project,
+        (name, workspace, number): (String, &str, i64),
+        link: Link,
+    ) -> Self {
+        Self {
+            project,
+            name,
+            workspace: workspace.to_string(),
+            number,
+            link,
+            locks: Vec::new(),
+            synced: None,
+            resumed: Vec::new(),
+            orphans: Vec::new(),
+            joined: true,
+            view: View::default(),
+            preload: false,
+            shape: Shape::default(),
+        }
+    }
+
     /// The workspace's small number.
     pub fn index(&self) -> Result<u32> {
         self.project.manifest.index_of((self.number, &self.workspace))
@@ -133,21 +156,8 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
                 snapshots::refuse_without(&mounts, &name)?;
             }
             same_mounts(&project, &name, &rules, say)?;
-            return Ok(Session {
-                project,
-                name,
-                workspace: options.workspace.to_string(),
-                number: workspace.id,
-                link,
-                locks: Vec::new(),
-                synced: None,
-                resumed: Vec::new(),
-                orphans: Vec::new(),
-                joined: true,
-                view,
-                preload,
-                shape,
-            });
+            let session = Session::joined(project, (name, options.workspace, workspace.id), link);
+            return Ok(Session { view, preload, shape, ..session });
         }
         if !said && began.elapsed() > PATIENCE {
             said = true;

@@ -7,7 +7,7 @@ use crate::manifest::workspace::Workspace;
 use crate::ns;
 use crate::os::dir::Dir;
 use crate::os::lock;
-use crate::session::open::{Session, View, live};
+use crate::session::open::{Session, live};
 use crate::session::project::Project;
 use crate::session::record::{self, Record};
 
@@ -34,21 +34,8 @@ pub(super) fn join(project: Project, workspace: &Workspace) -> Result<Joined> {
         if let Some(Record { shape, preload, .. }) = Record::read(&staging)?
             && let Some(link) = ns::connect(&staging, shape.realm()?)?
         {
-            return Ok(Joined::Part(Box::new(Session {
-                project,
-                name,
-                workspace: workspace.name.clone(),
-                number: workspace.id,
-                link,
-                locks: Vec::new(),
-                synced: None,
-                resumed: Vec::new(),
-                orphans: Vec::new(),
-                joined: true,
-                view: View::default(),
-                preload,
-                shape,
-            })));
+            let session = Session::joined(project, (name, &workspace.name, workspace.id), link);
+            return Ok(Joined::Part(Box::new(Session { preload, shape, ..session })));
         }
         let is_ending = record::is_closed(&staging);
         if is_ending
