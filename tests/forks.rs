@@ -260,7 +260,7 @@ fn a_live_workspace_is_deleted_only_when_it_is_stopped() {
     let world = begun();
     world.run(["fork", "f"]).ok();
     let ready = world.path().join("ready");
-    let script = format!("echo w > w; : > '{}'; sleep 100", ready.display());
+    let script = format!("echo w > w; echo new > out/x; : > '{}'; sleep 100", ready.display());
     let mut live = world.vrift().args(["exec", "-w", "f", "--", "sh", "-c", &script]).spawn().unwrap();
     while !ready.exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -270,7 +270,10 @@ fn a_live_workspace_is_deleted_only_when_it_is_stopped() {
     }
     // main is not disturbed, and sees nothing
     assert_eq!(world.sh("cat out/x; test ! -e w").ok(), "one\n");
-    assert!(json(&world.run(["workspace", "list", "--json"]).ok())[1]["live"].is_string());
+    let list = json(&world.run(["workspace", "list", "--json"]).ok());
+    // with what it has written so far
+    assert!(list[1]["live"].is_string() && list[1]["changed"] == 2, "{list}");
+    assert_eq!((list[0]["live"].is_null(), &list[0]["changed"]), (true, &json("2")));
     world.run(["workspace", "delete", "--stop", "f"]).ok();
     live.wait().unwrap();
     world.run(["undo", "-w", "f"]).ok();

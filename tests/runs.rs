@@ -287,7 +287,9 @@ fn runs_are_told_as_they_begin_and_end() {
     let world = World::new();
     world.write("d/x", "x");
     let live = start(&world, &[], "true");
+    let statements = world.path().join("statements");
     let mut watch = world.vrift();
+    watch.env("VRIFT_STATEMENTS", &statements);
     let mut watch = watch.args(["runs", "--watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(watch.stdout.take().unwrap());
     let mut next = |event: &str, word: &str| loop {
@@ -308,6 +310,11 @@ fn runs_are_told_as_they_begin_and_end() {
     assert!(told["ended"].as_i64() >= told["started"].as_i64());
     finish(live);
     next("finished", "cat > /dev/null");
+    // while nothing is committed no row is read
+    let asked = || std::fs::read_to_string(&statements).unwrap().matches("FROM run").count();
+    let (before, rounds) = (asked(), std::time::Duration::from_secs(1));
+    std::thread::sleep(rounds);
+    assert_eq!(asked(), before);
     watch.kill().unwrap();
     watch.wait().unwrap();
     let listed = world.run(["runs"]).ok();

@@ -1,6 +1,7 @@
 //! One file per verb; each reads as a sentence made of the modules below.
 
 pub mod allow;
+pub mod announce;
 pub mod answer;
 pub mod apply;
 pub mod ask;

@@ -41,7 +41,7 @@ pub fn find(
     if now.name == MAIN && now.head.is_none() || follows && !wanted.no_sync {
         let report =
             bar::with(printer, "taking in", |meter| sync(&project, MAIN, sync::Options::default(), meter))?;
-        super::run::announce_sync(&report, events);
+        super::announce::announce_sync(&report, events);
     }
     let from =
         Wanted { name: wanted.fork.as_deref(), from: wanted.from.as_deref(), workspace: &wanted.workspace };

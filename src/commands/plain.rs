@@ -3,9 +3,10 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use super::announce::{announce_orphans, say_taken};
 use super::events::Events;
 use super::printer::{Printer, counted};
-use super::run::{Ended, Job, announce_orphans, say_taken, tell, words};
+use super::run::{Ended, Job, tell, words};
 use super::{Status, bar};
 use crate::cli;
 use crate::error::{Error, Result, quoted};

@@ -51,19 +51,22 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(200);
-/// Of so many runs that ended last it is known which were shown: more do not end in between.
-const LAST: u32 = 1000;
+/// A run has the number of the head that its end made, and its row comes a moment later: a row may
+/// come after those of higher numbers, but not of ones as much higher as this.
+const LATE: i64 = 200;
 
 /// A line for each run as it begins, and as it ends; first those that live. One that is over
 /// before it was seen has the second line alone.
 fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> Result<Status> {
-    let ids = |runs: &[(i64, Run)]| runs.iter().map(|(id, _)| *id).collect::<HashSet<i64>>();
     let line = |event: &str, mut value: Value| {
         value["event"] = event.into();
         printer.out(&format!("{value}\n"));
     };
     let key = |run: &LiveRun| (run.session.clone(), run.launcher);
-    let mut over = ids(&project.manifest.runs(LAST)?);
+    let manifest = &project.manifest;
+    let mut newest = manifest.runs(1)?.first().map_or(0, |(id, _)| *id);
+    let mut over: HashSet<i64> = manifest.runs_above(newest - LATE)?.into_iter().map(|(id, _)| id).collect();
+    let mut version = None;
     let mut seen: HashSet<(String, i32)> = HashSet::new();
     let mut now_live = live.to_vec();
     loop {
@@ -74,14 +77,21 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
             }
         }
         seen = now_live.iter().map(key).collect();
-        let finished = project.manifest.runs(LAST)?;
-        for (id, run) in finished.iter().rev().filter(|(id, _)| !over.contains(id)) {
-            match json {
-                true => line("finished", json_of_finished(*id, run)),
-                false => show_finished(*id, run, &project.root, printer),
+        let committed = Some(manifest.data_version()?);
+        if version != committed {
+            version = committed;
+            for (id, run) in manifest.runs_above(newest - LATE)? {
+                if !over.insert(id) {
+                    continue;
+                }
+                newest = newest.max(id);
+                match json {
+                    true => line("finished", json_of_finished(id, &run)),
+                    false => show_finished(id, &run, &project.root, printer),
+                }
             }
+            over.retain(|id| *id > newest - LATE);
         }
-        over = ids(&finished);
         std::thread::sleep(EVERY);
         now_live = live_runs(project)?;
     }

@@ -110,7 +110,7 @@ fn once(
         if let Some(ended) = &mut brought.departure
             && let Some(taken) = ended.taken.take()
         {
-            super::run::say_taken(&taken, &args.workspace, false, &Events::new(printer, None)?);
+            super::announce::say_taken(&taken, &args.workspace, false, &Events::new(printer, None)?);
         }
         if let Some(before) = whole.take() {
             brought.written.splice(0..0, before.written);

@@ -45,27 +45,30 @@ impl Manifest {
 
     /// The last runs, newest first, with their numbers.
     pub fn runs(&self, limit: u32) -> Result<Vec<(i64, Run)>> {
-        let mut query = self.doing(
-            "read",
-            self.connection().prepare_cached(
-                "SELECT id, workspace, session, argv, cwd, started, ended, status
-                 FROM run ORDER BY id DESC LIMIT ?1",
-            ),
-        )?;
+        self.runs_where("ORDER BY id DESC LIMIT ?1", i64::from(limit))
+    }
+
+    /// The runs whose numbers are above this one, oldest first.
+    pub fn runs_above(&self, number: i64) -> Result<Vec<(i64, Run)>> {
+        self.runs_where("WHERE id > ?1 ORDER BY id", number)
+    }
+
+    fn runs_where(&self, which: &str, value: i64) -> Result<Vec<(i64, Run)>> {
+        let query =
+            format!("SELECT id, workspace, session, argv, cwd, started, ended, status FROM run {which}");
+        let mut query = self.doing("read", self.connection().prepare_cached(&query))?;
         let rows = query
-            .query_map([limit], |row| {
-                Ok((
-                    row.get(0)?,
-                    Run {
-                        workspace: row.get(1)?,
-                        session: row.get(2)?,
-                        argv: row.get(3)?,
-                        cwd: row.get(4)?,
-                        started: row.get(5)?,
-                        ended: row.get(6)?,
-                        status: row.get(7)?,
-                    },
-                ))
+            .query_map([value], |row| {
+                let run = Run {
+                    workspace: row.get(1)?,
+                    session: row.get(2)?,
+                    argv: row.get(3)?,
+                    cwd: row.get(4)?,
+                    started: row.get(5)?,
+                    ended: row.get(6)?,
+                    status: row.get(7)?,
+                };
+                Ok((row.get(0)?, run))
             })
             .and_then(Iterator::collect);
         self.doing("read runs from", rows)
@@ -92,5 +95,7 @@ mod tests {
         manifest.add_run(&run(0), None).unwrap();
         let second = manifest.add_run(&run(130), None).unwrap();
         assert_eq!(manifest.runs(1).unwrap(), [(second, run(130))]);
+        assert_eq!(manifest.runs_above(second - 1).unwrap(), [(second, run(130))]);
+        assert_eq!(manifest.runs_above(second).unwrap(), []);
     }
 }

@@ -4,23 +4,29 @@
 //! do, so `undo` brings it back. One that was made for a single run goes whole.
 
 use std::collections::HashSet;
+use std::ffi::CStr;
+use std::path::Path;
 
 use super::live;
+use super::mounts::stage::forget_mounts;
 use super::open::{self, leftovers};
 use super::plain;
 use super::project::Project;
-use super::record::is_of;
+use super::record::{Record, is_of};
 use super::stack::sweep;
 use super::staging::{self, sessions};
 use super::take_in::discard;
+use crate::cas::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::db::now;
 use crate::manifest::diff::diff;
-use crate::manifest::node::Entry;
+use crate::manifest::node::{Content, Entry};
 use crate::manifest::workspace::{MAIN, Workspace};
+use crate::os::dir::{Dir, Stat};
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
+use crate::overlay::upper::{self, Found};
 
 /// What there is to say of a workspace.
 pub struct Seen {
@@ -28,7 +34,8 @@ pub struct Seen {
     /// The session that lives.
     pub live: Option<String>,
     /// Files, links and FIFOs that it has otherwise than where it comes from: the host
-    /// for `main`, else the workspace it was forked from, as it was then.
+    /// for `main`, else the workspace it was forked from, as it was then. What the live session
+    /// has written is among them.
     pub changed: usize,
     /// Snapshots in its line since it was forked.
     pub ahead: usize,
@@ -53,11 +60,14 @@ pub fn list(project: &Project) -> Result<Vec<Seen>> {
 fn look(project: &Project, workspace: Workspace, live: Option<String>) -> Result<Seen> {
     let manifest = &project.manifest;
     let before = if workspace.name == MAIN { workspace.host_base } else { workspace.forked };
-    let mut changed = 0;
+    let mut paths = live.as_deref().map_or(Ok(Vec::new()), |session| written(project, session))?;
+    let mut changed = paths.len();
     if workspace.head.is_some() {
+        paths.sort_unstable();
         diff(manifest, before.as_ref(), workspace.head.as_ref(), &mut |change| {
             let leaf = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| !entry.is_dir());
-            changed += usize::from(leaf(&change.before) || leaf(&change.after));
+            let is_new = paths.binary_search(&change.path).is_err();
+            changed += usize::from(is_new && (leaf(&change.before) || leaf(&change.after)));
             Ok(())
         })?;
     }
@@ -70,6 +80,32 @@ fn look(project: &Project, workspace: Workspace, live: Option<String>) -> Result
     let moved = manifest.heads(workspace.id)?.first().map_or(workspace.created, |head| head.at);
     let parent = parent.filter(|parent| parent.deleted.is_none()).map(|parent| parent.name);
     Ok(Seen { workspace, live, changed, ahead, parent, moved })
+}
+
+/// What a live session has written or deleted so far, but for directories. Nothing is read but
+/// names. Empty where it has just ended.
+fn written(project: &Project, session: &str) -> Result<Vec<Vec<u8>>> {
+    let staging = project.staging().join(session);
+    let take = |_: &Dir, _: &CStr, stat: &Stat| {
+        Ok(Content { digest: Digest::from_bytes([0; 32]), size: stat.size, sparse: false })
+    };
+    let look = |staging: &Path| -> Result<Vec<Vec<u8>>> {
+        let Some(record) = Record::read(staging)? else { return Ok(Vec::new()) };
+        let mut upper = upper::read_live(&staging.join("upper"), &take)?;
+        forget_mounts(&mut upper, &record.mounts, &record.made);
+        let is_leaf = |found: &Found| !matches!(found, Found::Dir { .. });
+        Ok(upper.found.into_iter().filter(|(_, found)| is_leaf(found)).map(|(path, _)| path).collect())
+    };
+    let seen = match look(&staging) {
+        Err(error) if error.is(libc::EACCES) => {
+            as_root_of_own_files("look at what a session wrote", || look(&staging))
+        }
+        other => other,
+    };
+    match seen {
+        Err(error) if error.is(libc::ENOENT) => Ok(Vec::new()),
+        other => other,
+    }
 }
 
 /// Gives a workspace another name.
