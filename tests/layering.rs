@@ -32,6 +32,7 @@ const UNSAFE: &[&str] = &[
     "os/idle.rs",
     "os/lease.rs",
     "os/passed.rs",
+    "os/shared.rs",
     "os/userns.rs",
     "os/verity.rs",
     "psfs/preload/answer.rs",

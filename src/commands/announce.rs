@@ -1,10 +1,11 @@
-//! What is said around a run: what was found when its session opened, and what became of
-//! what it wrote.
+//! What is said of a run: what it found as it began, and what it has written as it ended.
+
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::events::Events;
-use super::printer::{counted, size};
+use super::printer::{counted, size, took};
 use crate::error::quoted;
 use crate::session::leave::Departure;
 use crate::session::open::{Session, View};
@@ -12,8 +13,8 @@ use crate::session::recover::Orphan;
 use crate::session::sync;
 use crate::session::take_in::Taken;
 
-/// Who opened or joined the session, and what there is to know of the workspace.
-pub(super) fn announce(session: &Session, events: &Events<'_>) {
+/// What was found as the run began; `spent` is what that has taken.
+pub(super) fn announce(session: &Session, spent: Duration, events: &Events<'_>) {
     let event = if session.joined { "joined" } else { "opened" };
     let (workspace, name, init) = (&session.workspace, &session.name, session.link.init_pid());
     let View { projection, files } = &session.view;
@@ -32,7 +33,7 @@ pub(super) fn announce(session: &Session, events: &Events<'_>) {
     }
     open_conflicts(session, events);
     if let Some(report) = &session.synced {
-        announce_sync(report, events);
+        announce_sync(report, spent, events);
     }
 }
 
@@ -50,8 +51,8 @@ pub fn announce_orphans(orphans: &[Orphan], events: &Events<'_>) {
     }
 }
 
-/// What a sync found.
-pub fn announce_sync(report: &sync::Report, events: &Events<'_>) {
+/// What a sync found; the first one says what it took in.
+pub fn announce_sync(report: &sync::Report, spent: Duration, events: &Events<'_>) {
     for left in report.left_out.iter().take(10) {
         events.warn(&left.to_string());
     }
@@ -60,8 +61,9 @@ pub fn announce_sync(report: &sync::Report, events: &Events<'_>) {
     }
     if report.first {
         events.say(&format!(
-            "taken in {}, {} new to the store",
+            "taken in {} in {}, {} new to the store",
             counted(report.read, "file"),
+            took(i64::try_from(spent.as_millis()).unwrap_or(i64::MAX)),
             size(report.new_bytes)
         ));
     }
@@ -91,8 +93,8 @@ fn open_conflicts(session: &Session, events: &Events<'_>) {
     events.warn(&format!("{count}: {}: vrift diff --conflict PATH, vrift resolve", names.join(", ")));
 }
 
-/// How the session ended, or that it goes on.
-pub(super) fn report(departure: &Departure, workspace: &str, applies: bool, events: &Events<'_>) {
+/// What became of the session.
+pub(super) fn report(departure: &Departure, of: &Of<'_>, events: &Events<'_>) {
     if !departure.ended.is_empty() {
         events.say(&format!("ended what was left running: {}", departure.ended.join(", ")));
     }
@@ -112,11 +114,27 @@ pub(super) fn report(departure: &Departure, workspace: &str, applies: bool, even
         ));
     }
     let Some(taken) = &departure.taken else { return events.send("left", json!({})) };
-    say_taken(taken, workspace, applies, events);
+    say_taken(taken, of, events);
+}
+
+/// What a run's end is told of.
+pub(super) struct Of<'a> {
+    pub workspace: &'a str,
+    /// What it wrote is written to the host next.
+    pub applies: bool,
+    /// How long the command ran, in milliseconds.
+    pub lasted: Option<i64>,
+}
+
+impl<'a> Of<'a> {
+    /// A session that was left by something else than a command.
+    pub fn workspace(workspace: &'a str) -> Self {
+        Self { workspace, applies: false, lasted: None }
+    }
 }
 
 /// What was taken in, for who reads and for who listens.
-pub(super) fn say_taken(taken: &Taken, workspace: &str, applies: bool, events: &Events<'_>) {
+pub(super) fn say_taken(taken: &Taken, of: &Of<'_>, events: &Events<'_>) {
     for name in &taken.left_out {
         events.warn(&format!("left out {name}"));
     }
@@ -127,13 +145,13 @@ pub(super) fn say_taken(taken: &Taken, workspace: &str, applies: bool, events: &
         ));
     }
     if taken.changed {
-        let rest =
-            if applies { "" } else { "; the directory itself is unchanged: vrift diff · vrift apply" };
-        events.say(&format!(
-            "{} {} workspace {workspace}{rest}",
-            summary(taken),
-            if taken.written > 0 { "to" } else { "in" }
-        ));
+        let rest = match of.applies {
+            true => "",
+            false => "; the directory itself is unchanged: vrift diff · vrift apply",
+        };
+        let lasted = of.lasted.map(|ms| format!(" in {}", took(ms))).unwrap_or_default();
+        let to = if taken.written > 0 { "to" } else { "in" };
+        events.say(&format!("{} {to} workspace {}{lasted}{rest}", summary(taken), of.workspace));
     }
     events.send(
         "taken-in",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::printer::{Printer, counted};
-use super::{Status, diff, patch};
+use super::{Status, bar, diff, patch};
 use crate::cli::{self, Global};
 use crate::error::{Error, Result};
 use crate::manifest::compare::{Differs, Item};
@@ -38,7 +38,9 @@ pub fn run(global: &Global, args: &cli::Apply, printer: &Printer) -> Result<Stat
         left = asked.left;
         (wanted.left, wanted.choices) = (&left, asked.choices);
     }
-    let plan = apply::apply(&project, &wanted)?;
+    let plan = bar::with(printer, "writing", |meter| {
+        apply::apply(&project, &Wanted { meter: Some(meter), ..wanted })
+    })?;
     if args.json.json {
         printer.json(&json_of(&plan));
     }

@@ -18,6 +18,7 @@ pub mod enter;
 pub mod events;
 pub mod exec;
 pub mod export;
+pub mod first;
 pub mod flush;
 pub mod follow;
 pub mod fork;
@@ -133,10 +134,7 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         Some(Verb::Answer(args)) => answer::run(&cli.global, &args),
         Some(Verb::Checkpoint(args)) => checkpoint::run(&cli.global, &args),
         Some(Verb::Flush(args)) => flush::run(&cli.global, &args),
-        None => {
-            printer.out(FIRST_STEPS);
-            Ok(0)
-        }
+        None => first::run(&cli.global, printer),
     }
 }
 
@@ -170,18 +168,6 @@ fn uses_store(verb: &Verb) -> bool {
     );
     !is_about_vrift
 }
-
-const FIRST_STEPS: &str = "\
-vrift runs commands in a private, writable view of a project.
-
-  cd your-project
-  vrift exec make        run a command; what it writes is kept, the directory stays as it is
-  vrift enter            the same for your shell
-  vrift status           what the workspace has that the directory has not
-  vrift doctor           check that this machine can do it
-
-vrift --help lists everything.
-";
 
 /// The exit status of a failure; `running` verbs pass their command's status on, so
 /// vrift's own failures must be told from it.

@@ -1,6 +1,8 @@
 //! The workspace that a run is in: the one that is named, one that is made first, or one
 //! for this run alone.
 
+use std::time::Instant;
+
 use super::bar;
 use super::events::Events;
 use super::printer::Printer;
@@ -39,9 +41,10 @@ pub fn find(
     let now = project.manifest.known_workspace(&wanted.workspace)?;
     let follows = now.name == MAIN && wanted.from.is_none() && live(&project, now.id)?.is_none();
     if now.name == MAIN && now.head.is_none() || follows && !wanted.no_sync {
+        let began = Instant::now();
         let report =
             bar::with(printer, "taking in", |meter| sync(&project, MAIN, sync::Options::default(), meter))?;
-        super::announce::announce_sync(&report, events);
+        super::announce::announce_sync(&report, began.elapsed(), events);
     }
     let from =
         Wanted { name: wanted.fork.as_deref(), from: wanted.from.as_deref(), workspace: &wanted.workspace };

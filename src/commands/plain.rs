@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use super::announce::{announce_orphans, say_taken};
+use super::announce::{Of, announce_orphans, say_taken};
 use super::events::Events;
 use super::printer::{Printer, counted};
 use super::run::{Ended, Job, tell, words};
@@ -73,7 +73,7 @@ pub fn run(
         status: 0,
     };
     match &taken {
-        Some(taken) => say_taken(taken, &wanted.workspace, false, events),
+        Some(taken) => say_taken(taken, &Of::workspace(&wanted.workspace), events),
         None => events.say("what the command wrote is thrown away"),
     }
     run.status = ran?.status();

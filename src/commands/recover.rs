@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::printer::{Printer, age, counted};
-use super::{Status, patch};
+use super::{Status, bar, patch};
 use crate::cli::{Global, Recover};
 use crate::error::{Error, Result, plain};
 use crate::manifest::compare::compare;
@@ -91,7 +91,7 @@ fn ask_one(mut project: Project, orphan: &Record, printer: &Printer) -> Result<P
 }
 
 fn settle(project: Project, orphan: &Record, fate: Fate, printer: &Printer) -> Result<Project> {
-    let (project, taken) = recover(project, orphan, fate)?;
+    let (project, taken) = bar::with(printer, "taking in", |meter| recover(project, orphan, fate, meter))?;
     printer.say(&match fate {
         Fate::Keep => format!(
             "session {}: {} written, {} deleted, taken into workspace {}",

@@ -4,10 +4,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::announce::{announce, report};
+use super::announce::{Of, announce, report};
 use super::events::Events;
 use super::follow::Follower;
 use super::printer::{Printer, counted};
@@ -147,6 +148,7 @@ fn attempt(
     let wishes = &project.config.wishes;
     let is_shaped =
         Shape::of(&project.config) != Shape::default() || wishes.clear_env || !wishes.set_env.is_empty();
+    let began = Instant::now();
     let opened = bar::with(printer, "taking in", |meter| {
         let alone = match (always || wanted.discard_on_failure, wanted.apply) {
             (true, _) => Some(Alone::Discard),
@@ -171,7 +173,7 @@ fn attempt(
         }
         opened => opened?,
     };
-    announce(&session, events);
+    announce(&session, began.elapsed(), events);
 
     let staging = session.project.staging().join(&session.name);
     let began_at = wanted.psfs_stats.then(|| counts::read(&staging)).transpose()?;
@@ -212,8 +214,12 @@ fn attempt(
     let discard = always || (wanted.discard_on_failure && !succeeded);
     let applies = since.filter(|_| succeeded && !discard);
     let applying = applies.is_some();
-    let mut departure = leave(session, Leaving { wait: wanted.wait, discard, applies }, desk.as_mut())?;
-    report(&departure, &run.workspace, applying, events);
+    let mut departure = bar::with(printer, "taking in", |meter| {
+        let leaving = Leaving { wait: wanted.wait, discard, applies, meter: Some(meter) };
+        leave(session, leaving, desk.as_mut())
+    })?;
+    let lasted = Some(run.ended.saturating_sub(run.started));
+    report(&departure, &Of { workspace: &run.workspace, applies: applying, lasted }, events);
     if discard && departure.discarded.is_none() {
         events.warn("other runs take part in the session: what was written is not discarded");
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Value, json};
 
+use super::announce::{Of, say_taken};
 use super::events::Events;
 use super::printer::{Printer, counted, size};
 use super::{Status, bar};
@@ -110,7 +111,7 @@ fn once(
         if let Some(ended) = &mut brought.departure
             && let Some(taken) = ended.taken.take()
         {
-            super::announce::say_taken(&taken, &args.workspace, false, &Events::new(printer, None)?);
+            say_taken(&taken, &Of::workspace(&args.workspace), &Events::new(printer, None)?);
         }
         if let Some(before) = whole.take() {
             brought.written.splice(0..0, before.written);

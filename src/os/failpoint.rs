@@ -3,7 +3,7 @@
 //! `VRIFT_FAILPOINT=NAME` kills the process (SIGKILL) when it comes to that place,
 //! `NAME:3` the third time; `NAME!` kills its whole process group; `NAME=28` makes the step
 //! fail with that error number instead (`NAME:3=28`; each time: `NAME:*=28`), and `NAME=stop`
-//! stops the process there (SIGSTOP). Several are separated by commas.
+//! stops the process there (SIGSTOP), `NAME=pause` makes it wait for 60 ms. Several are separated by commas.
 //! `VRIFT_FAILPOINTS_MET=FILE` writes the name of each place that is come to into a file. In
 //! builds without debug assertions there is nothing of this.
 
@@ -143,6 +143,10 @@ pub fn at(name: &str) -> Result<(), Errno> {
         let _ = match wanted.what {
             What::Fail(errno) => return Err(Errno::from_raw_os_error(errno)),
             What::Stop => kill_process(getpid(), Signal::STOP),
+            What::Pause => {
+                std::thread::sleep(std::time::Duration::from_millis(60));
+                Ok(())
+            }
             What::Kill => kill_process(getpid(), Signal::KILL),
             What::KillAll => kill_current_process_group(Signal::KILL),
         };
@@ -186,6 +190,7 @@ enum What {
     /// The whole process group.
     KillAll,
     Stop,
+    Pause,
     Fail(i32),
 }
 
@@ -194,6 +199,7 @@ impl Wanted {
     fn parse(text: &str) -> Option<Self> {
         let (place, what) = match (text.split_once('='), text.strip_suffix('!')) {
             (Some((place, "stop")), _) => (place, What::Stop),
+            (Some((place, "pause")), _) => (place, What::Pause),
             (Some((place, errno)), _) => (place, What::Fail(errno.parse().ok()?)),
             (None, Some(place)) => (place, What::KillAll),
             (None, None) => (text, What::Kill),
@@ -219,6 +225,7 @@ mod tests {
         assert_eq!(Wanted::parse("apply.swapped:3!"), wanted("apply.swapped", Some(3), What::KillAll));
         assert_eq!(Wanted::parse("apply.swapped:3=28"), wanted("apply.swapped", Some(3), What::Fail(28)));
         assert_eq!(Wanted::parse("mover.linked=stop"), wanted("mover.linked", Some(1), What::Stop));
+        assert_eq!(Wanted::parse("a:*=pause"), wanted("a", None, What::Pause));
         assert_eq!(Wanted::parse("a:*=22"), wanted("a", None, What::Fail(22)));
         assert_eq!(Wanted::parse("a:x"), None);
     }

@@ -19,6 +19,7 @@ pub mod parcel;
 pub mod passed;
 pub mod refusal;
 pub mod remove;
+pub mod shared;
 pub mod userns;
 pub mod verity;
 pub mod xattr;

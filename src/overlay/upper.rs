@@ -82,6 +82,13 @@ pub fn root_meta(upper: &Path) -> Result<Meta> {
     Ok(Meta { mode: stat.mode, mtime: mtime(&stat), xattrs })
 }
 
+/// About how many files there are to read, for who wants to say how long it takes: what cannot be
+/// listed is not counted.
+pub fn count_files(upper: &Path) -> u64 {
+    let found = walkdir::WalkDir::new(upper).into_iter().flatten();
+    found.filter(|entry| entry.file_type().is_file()).count() as u64
+}
+
 /// Reads an upper whose overlay is unmounted.
 pub fn read(upper: &Path, take: &Take<'_>) -> Result<Upper> {
     walk(upper, take, None, false).map(|(upper, _)| upper)

@@ -14,6 +14,7 @@ use crate::manifest::run::Run;
 use crate::ns::{Desk, Left};
 use crate::os::failpoint;
 use crate::overlay::since::Since;
+use crate::progress::Meter;
 
 /// What leaving did.
 pub struct Departure {
@@ -36,7 +37,7 @@ pub struct Departure {
 
 /// How to leave.
 #[derive(Debug, Default)]
-pub struct Leaving {
+pub struct Leaving<'a> {
     /// What the command left running is waited for, not ended.
     pub wait: bool,
     /// What the session wrote is thrown away.
@@ -44,13 +45,15 @@ pub struct Leaving {
     /// What this run wrote since then goes to the host. Where it is all that the session ever
     /// wrote, that is left to the caller, for it is in [`Departure::taken`].
     pub applies: Option<Since>,
+    /// Of what is taken in.
+    pub meter: Option<&'a Meter>,
 }
 
 /// Leaves; who is the last to leave takes in, or throws away. While it waits for what the
 /// command left, the desk is served.
-pub fn leave(session: Session, leaving: Leaving, mut desk: Option<&mut Desk>) -> Result<Departure> {
+pub fn leave(session: Session, leaving: Leaving<'_>, mut desk: Option<&mut Desk>) -> Result<Departure> {
     let Session { mut project, name, workspace, link, locks, shape, joined, .. } = session; // a joiner's lock is in its link
-    let Leaving { wait, discard, applies } = leaving;
+    let Leaving { wait, discard, applies, meter } = leaving;
     let keeps = applies.is_some();
     let (mut left, mut applied) = (None, None);
     if let Some(since) = applies {
@@ -99,7 +102,8 @@ pub fn leave(session: Session, leaving: Leaving, mut desk: Option<&mut Desk>) ->
             let _session = locks.next();
             drop(locks);
             let token = keeps.then(|| project.store.publishing()).transpose()?;
-            let (project, taken) = take_in::take_in(project, &name, trust)?;
+            let (project, taken) =
+                take_in::take_in(project, &name, trust, meter.unwrap_or(&Meter::default()))?;
             let (taken, unconfirmed) = (Some(taken), !unmounted);
             Ok(Departure { ended, taken, unconfirmed, applied, token, ..nothing(project) })
         }

@@ -391,7 +391,7 @@ pub(super) fn leftovers(project: Project, workspace: i64) -> Result<(Project, Ve
     let mut resumed = Vec::new();
     for session in closed {
         let taken;
-        (project, taken) = take_in::take_in(project, &session, Trust::Closed)?;
+        (project, taken) = take_in::take_in(project, &session, Trust::Closed, &Meter::default())?;
         resumed.push(taken);
     }
     Ok((project, resumed, orphans))

@@ -129,12 +129,12 @@ pub fn finish_discarded(project: &Project) -> Result<()> {
 
 /// Takes an orphan in, or removes it. Nobody watched its end, so somebody may still
 /// have a file of it open: it is copied, unless the machine was started anew (rule 2).
-pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project, Taken)> {
+pub fn recover(project: Project, orphan: &Record, fate: Fate, meter: &Meter) -> Result<(Project, Taken)> {
     let _lock = alone(&project, orphan)?;
     if orphan.plain {
         plain::unused(&project, orphan)?;
         let taken = match fate {
-            Fate::Keep => plain::take_in(&project, orphan, &Meter::default())?,
+            Fate::Keep => plain::take_in(&project, orphan, meter)?,
             Fate::Drop => Taken::default(),
         };
         plain::drop_copy(&project, &orphan.session)?;
@@ -146,7 +146,7 @@ pub fn recover(project: Project, orphan: &Record, fate: Fate) -> Result<(Project
         Fate::Keep => {
             let rebooted = orphan.boot != boot::id();
             let trust = if rebooted { Trust::Closed } else { Trust::MayBeWritten };
-            take_in(project, &orphan.session, trust)
+            take_in(project, &orphan.session, trust, meter)
         }
         // marked first: cut short, the rest is removed and never taken for what was written
         Fate::Drop => discard(&project, &staging).map(|()| (project, Taken::default())),

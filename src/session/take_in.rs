@@ -43,6 +43,7 @@ use crate::os::userns::as_root_of_own_files;
 use crate::overlay::projection::HARDLINK;
 use crate::overlay::since;
 use crate::overlay::upper::{self, Found, Upper};
+use crate::progress::Meter;
 
 /// What a take-in did.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -75,7 +76,7 @@ pub enum Trust {
 }
 
 /// Takes a session's staging in and puts it away.
-pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project, Taken)> {
+pub fn take_in(project: Project, session: &str, trust: Trust, meter: &Meter) -> Result<(Project, Taken)> {
     let staging = project.staging().join(session);
     let record = Record::read(&staging)?;
     let Some(record) = record else {
@@ -101,7 +102,7 @@ pub fn take_in(project: Project, session: &str, trust: Trust) -> Result<(Project
     let taken = as_root_of_own_files("take in what the session wrote", || {
         let project = place.again()?.open()?;
         finish_pending(&project, record.workspace)?;
-        take_in_as_owner(&project, &staging, &record, trust)
+        take_in_as_owner(&project, &staging, &record, (trust, meter))
     })?;
     Ok((place.open()?, taken))
 }
@@ -182,13 +183,18 @@ fn untouched(staging: &Path, record: &Record) -> Result<bool> {
     Ok(record.upper_root == upper::root_meta(&upper)?.fingerprint())
 }
 
-fn take_in_as_owner(project: &Project, staging: &Path, record: &Record, trust: Trust) -> Result<Taken> {
+fn take_in_as_owner(
+    project: &Project,
+    staging: &Path,
+    record: &Record,
+    (trust, meter): (Trust, &Meter),
+) -> Result<Taken> {
     failpoint::at("take-in.read").context("take in", staging)?;
     let token = project.store.publishing()?;
     let manifest = &project.manifest;
     let start = record.start_root()?;
     let begun = moved::unfinished(staging)?;
-    let (mut upper, published) = read_upper(&project.store, &token, staging, trust)?;
+    let (mut upper, published) = read_upper(&project.store, &token, staging, (trust, meter))?;
     failpoint::at("take-in.published").context("take in", staging)?;
     let is_plain = upper.is_plain && record.mounts.is_empty() && record.made.is_empty();
     forget_mounts(&mut upper, &record.mounts, &record.made);
@@ -256,10 +262,19 @@ struct Published {
     twice: i64,
 }
 
-fn read_upper(store: &Store, token: &Publishing, staging: &Path, trust: Trust) -> Result<(Upper, Published)> {
+fn read_upper(
+    store: &Store,
+    token: &Publishing,
+    staging: &Path,
+    (trust, meter): (Trust, &Meter),
+) -> Result<(Upper, Published)> {
+    if meter.is_watched() {
+        meter.expect(upper::count_files(&staging.join("upper")), 0);
+    }
     let published = Mutex::new(Published::default());
     let take = |dir: &Dir, name: &CStr, stat: &Stat| -> Result<Content> {
         let stored = publish(store, token, (dir, name), stat, trust)?;
+        meter.file(stored.size);
         // A file with another name may be the object itself: a take-in that was killed
         // before its commit linked it and never settled it.
         let is_object =

@@ -1,5 +1,7 @@
 //! A pseudo-terminal with a command in it, and a little expect.
 
+#![allow(dead_code)] // each test file uses its own part
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -135,6 +137,25 @@ impl Terminal {
             &self.output.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).bytes,
         )
         .into_owned()
+    }
+
+    /// Everything that the command writes until it ends, and its status (128 and the signal).
+    #[track_caller]
+    pub fn wait_for_all(mut self) -> (String, i32) {
+        use std::os::unix::process::ExitStatusExt;
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end: {:?}", self.all());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        while !self.output.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).ended {
+            assert!(began.elapsed() < 2 * PATIENCE, "its terminal is still open");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        (self.all(), status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
     }
 
     /// The end of the command.

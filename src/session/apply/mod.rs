@@ -47,6 +47,7 @@ use crate::manifest::store::Trees;
 use crate::os::dir::Dir;
 use crate::os::failpoint;
 use crate::os::lock::{Hold, Lock};
+use crate::progress::Meter;
 use crate::session::project::{Place, Project};
 
 /// What is to be written, and how.
@@ -65,6 +66,8 @@ pub struct Wanted<'a> {
     pub between: Option<(Digest, Digest)>,
     /// Nothing is synced.
     pub quick: bool,
+    /// Of what is written.
+    pub meter: Option<&'a Meter>,
 }
 
 /// What an apply would do. The host is looked at, and not touched.
@@ -93,7 +96,7 @@ fn write_plan(project: &Project, wanted: &Wanted<'_>, token: &Publishing) -> Res
     let after = after(project, wanted.workspace, &plan, &ours)?;
     let mut written = Written::default();
     if !plan.is_empty() {
-        let desk = Desk { top: &top, project: &project.dir, store: &project.store };
+        let desk = Desk { meter: wanted.meter, ..Desk::new(&top, project) };
         let mut journal = journal_of(&plan, &nonce(), after.clone(), wanted.quick);
         journal.write(&project.dir)?;
         failpoint::at("apply.planned").context("write", &project.dir)?;
@@ -143,7 +146,7 @@ fn exclusively(project: &Project) -> Result<Lock> {
 fn finish(project: &Project) -> Result<Option<bool>> {
     let Some(mut journal) = Journal::read(&project.dir)? else { return Ok(None) };
     let top = open_top(project)?;
-    let desk = Desk { top: &top, project: &project.dir, store: &project.store };
+    let desk = Desk::new(&top, project);
     let done = desk.resume(&mut journal).map_err(|error| match error.hint() {
         Some(_) => error,
         None => error.with_hint("an apply was killed; this was to finish it"),

@@ -35,6 +35,7 @@ use crate::overlay::escape::{self, To};
 use crate::overlay::projection::{self, Copy, Item};
 use crate::progress::Meter;
 use crate::session::mounts::is_below;
+use crate::session::project::Project;
 use crate::session::sync::walk::join;
 
 /// Up to so many inodes each is synced by itself; the whole filesystem is above.
@@ -47,6 +48,8 @@ pub struct Desk<'a> {
     /// The project's directory in the store.
     pub project: &'a Path,
     pub store: &'a Store,
+    /// Of what is made.
+    pub meter: Option<&'a Meter>,
 }
 
 /// What the steps of a plan come to on the disk.
@@ -87,6 +90,12 @@ fn dress(step: &Step) -> Option<Dress> {
     Some(Dress { path: step.path.clone(), id, from: Clothes::from(&from.meta), to: Clothes::from(&to.meta) })
 }
 
+impl<'a> Desk<'a> {
+    pub fn new(top: &'a Dir, project: &'a Project) -> Self {
+        Self { top, project: &project.dir, store: &project.store, meter: None }
+    }
+}
+
 impl Desk<'_> {
     /// Writes a plan whose journal is on the disk. After an error the host is as before.
     pub fn run(&self, plan: &Plan, journal: &mut Journal) -> Result<()> {
@@ -113,10 +122,14 @@ impl Desk<'_> {
     fn stage(&self, plan: &Plan, journal: &mut Journal) -> Result<()> {
         let items = items(plan, journal)?;
         let few = items.len() <= FEW && !items.iter().any(|item| item.entry.is_dir());
+        let unwatched = Meter::default();
+        let meter = self.meter.unwrap_or(&unwatched);
+        let contents = items.iter().filter_map(|item| item.entry.content());
+        contents.for_each(|content| meter.expect(1, content.size));
         projection::add(
             self.top.again()?,
             items.into_iter().map(Ok),
-            &Copy { store: self.store, meter: &Meter::default(), to: To::Host },
+            &Copy { store: self.store, meter, to: To::Host },
         )?;
         let steps = plan.by_path();
         let mut latest = Latest::default();

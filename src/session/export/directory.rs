@@ -10,10 +10,13 @@ use crate::overlay::projection::{self, Copy, Rendered};
 use crate::progress::Meter;
 use crate::session::project::Project;
 
+use super::expect;
+
 /// Writes a root to `dest`, which must be an empty directory or not be there. After an
 /// error a directory that was made is taken away again.
 pub fn directory(project: &Project, root: &Digest, dest: &Path, meter: &Meter) -> Result<Rendered> {
     let copies = Copy { store: &project.store, meter, to: escape::To::Host };
+    expect(project, root, meter)?;
     if dest.symlink_metadata().is_ok() {
         check_empty(dest)?;
         return projection::fill(&project.manifest, root, dest, &copies)

@@ -19,6 +19,8 @@ use crate::manifest::walk::Walk;
 use crate::progress::Meter;
 use crate::session::project::Project;
 
+use super::expect;
+
 /// Bytes of a name that a ustar header has room for, without its prefix field.
 const NAME: usize = 100;
 /// The largest number that eleven octal digits hold.
@@ -26,6 +28,7 @@ const OCTAL: u64 = (1 << 33) - 1;
 
 /// Writes a root as an archive. `path` is for messages. Returns how many entries it has.
 pub fn tar(project: &Project, root: &Digest, to: &mut dyn Write, path: &Path, meter: &Meter) -> Result<u64> {
+    expect(project, root, meter)?;
     let mut archive = Builder::new(to);
     let mut linked: HashMap<u64, Vec<(Vec<u8>, Entry)>> = HashMap::new();
     let mut count = 0;
@@ -36,7 +39,9 @@ pub fn tar(project: &Project, root: &Digest, to: &mut dyn Write, path: &Path, me
         let first = firsts.iter().find(|(_, first)| first.meta == entry.meta && first.kind == entry.kind);
         let first = first.map(|(first, _)| first.as_slice()).filter(|_| entry.group != 0);
         put(&mut archive, project, (&name, &entry), first, path)?;
-        meter.file(entry.content().map_or(0, |content| content.size));
+        if let Some(content) = entry.content() {
+            meter.file(content.size);
+        }
         if entry.group != 0 && first.is_none() {
             firsts.push((name, entry));
         }

@@ -39,6 +39,9 @@ pub fn count_all(store: &Store, marks: &mut Marks<'_>, grace: Duration, swept: &
 pub fn all(marks: &mut Marks<'_>, options: Options, (swept, meter): (&mut Swept, &Meter)) -> Result<()> {
     let quiet = options.quiet;
     let store = marks.store;
+    if meter.is_watched() {
+        expect(store, marks, options.grace, meter)?;
+    }
     for shard in store.shards()? {
         let kept = &marks.kept;
         let garbage = quietly(quiet, || store.garbage(&shard, kept, options.grace))?;
@@ -62,6 +65,15 @@ pub fn all(marks: &mut Marks<'_>, options: Options, (swept, meter): (&mut Swept,
             release(alone, began);
         }
         marks.projects[project].manifest.checkpoint_if_large(true)?;
+    }
+    Ok(())
+}
+
+/// How much there will be to remove.
+fn expect(store: &Store, marks: &Marks<'_>, grace: Duration, meter: &Meter) -> Result<()> {
+    for shard in store.shards()? {
+        let garbage = store.garbage(&shard, &marks.kept, grace)?;
+        meter.expect(garbage.len() as u64, garbage.iter().map(|object| object.bytes).sum());
     }
     Ok(())
 }

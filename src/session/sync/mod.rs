@@ -108,6 +108,9 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let classes = Classes::of_project(&project.root, &project.config);
     let recorded = Recorded::read(project)?;
     let unreadable = recorded.unreadable.iter().map(|known| known.path.clone()).collect();
+    if first && meter.is_watched() {
+        meter.expect(walk::count_files(&project.root), 0);
+    }
     let walked = settled(&project.root, || Walk {
         store: &project.store,
         token: Some(&token),

@@ -103,6 +103,12 @@ pub(super) struct Gathered {
     repositories: Vec<(Arc<Held>, Look)>,
 }
 
+/// About how many files a first take-in reads, for who wants to say how long it takes.
+pub fn count_files(root: &Path) -> u64 {
+    let found = walkdir::WalkDir::new(root).same_file_system(true).into_iter().flatten();
+    found.filter(|entry| entry.file_type().is_file()).count() as u64
+}
+
 /// Walks the host directory at `root`.
 pub fn walk(root: &Path, walk: &Walk<'_>) -> Result<Walked> {
     let holder = Holder::new();
@@ -335,6 +341,11 @@ impl Walk<'_> {
         same &= known.count == seen.len();
         // Smudged stamps of last time that are clean now are worth writing.
         walked.listing = if same { None } else { Some(listing) };
+        if !self.take_own {
+            let bytes = files.iter().map(|(_, stat)| stat.size).sum();
+            self.meter.expect(files.len() as u64, bytes);
+        }
+        self.meter.saw(names.len() as u64);
         for chunk in files.chunks(BATCH) {
             let files = chunk.to_vec();
             if is_full {

@@ -110,6 +110,8 @@ fn pass(store: &Store, deep: bool, meter: &Meter) -> Result<Report> {
         }
     }
     report.objects = wanted.len();
+    let bytes = if deep { wanted.values().map(|needed| needed.size).sum() } else { 0 };
+    meter.expect(wanted.len() as u64, bytes);
     report.found.extend(store.verify_objects(&wanted, How { deep, linked: report.linked }, meter)?);
     Ok(report)
 }
