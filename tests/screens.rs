@@ -69,7 +69,7 @@ fn vrift_alone_says_what_waits_in_a_project() {
     assert!(said().contains("it differs from the directory"), "{}", said());
     assert!(said().contains("vrift apply") && said().contains("vrift undo"), "{}", said());
     // inside of one
-    let inside = world.sh(&env!("CARGO_BIN_EXE_vrift").to_string()).ok();
+    let inside = world.sh(env!("CARGO_BIN_EXE_vrift")).ok();
     assert!(inside.contains("This is inside a run of workspace main"), "{inside}");
     // both sides change a line
     world.write("new", "y\n");
