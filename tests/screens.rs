@@ -2,6 +2,7 @@
 //! pager.
 
 mod support;
+#[allow(dead_code)]
 #[path = "support/terminal.rs"]
 mod terminal;
 

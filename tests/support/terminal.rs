@@ -1,7 +1,5 @@
 //! A pseudo-terminal with a command in it, and a little expect.
 
-#![allow(dead_code)] // each test file uses its own part
-
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
