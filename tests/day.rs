@@ -3,6 +3,7 @@
 //! copy is in which the same was done, and the directory what only the host did.
 
 mod support;
+#[allow(dead_code)]
 #[path = "support/terminal.rs"]
 mod terminal;
 

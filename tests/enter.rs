@@ -1,6 +1,7 @@
 //! `vrift enter`, driven through a pseudo-terminal.
 
 mod support;
+#[allow(dead_code)]
 #[path = "support/terminal.rs"]
 mod terminal;
 
