@@ -326,3 +326,108 @@ fn what_an_apply_deleted_is_no_emptied_directory() {
     world.sh("true").ok();
     clean(&world);
 }
+
+/// A project with an own directory that only the workspace has.
+fn with_own() -> World {
+    let world = World::new();
+    world.write(".gitignore", "node_modules/\n");
+    world.write("src", "s\n");
+    world
+        .sh(
+            "mkdir -p node_modules/p/bin node_modules/.bin; echo 1 > node_modules/p/index.js; echo 2 > node_modules/p/b.js; \
+             echo run > node_modules/p/bin/x; chmod 755 node_modules/p/bin/x; ln -s ../p/bin/x node_modules/.bin/x; \
+             echo h > node_modules/h; ln node_modules/h node_modules/p/h; : > node_modules/empty; chmod 555 node_modules/p/bin",
+        )
+        .ok();
+    world
+}
+
+/// What a mirror has, and what the workspace has there.
+#[track_caller]
+fn mirrors(world: &World, copy: &str) {
+    let to = world.path().join(copy);
+    world.run(["exec", "--no-sync", "cp", "-a", "node_modules", to.to_str().unwrap()]).ok();
+    let mirror = tree(&world.project.join("node_modules"));
+    let (mark, rest): (Vec<_>, Vec<_>) = mirror.into_iter().partition(|line| line.contains(".vrift-mirror"));
+    assert_eq!((mark.len(), rest), (1, tree(&to)));
+}
+
+#[test]
+fn an_own_directory_is_mirrored_on_the_host() {
+    use std::os::unix::fs::MetadataExt;
+    needs_sessions!();
+    let world = with_own();
+    let materialize = |more: &[&str]| {
+        let mut args = vec!["apply", "--materialize", "node_modules"];
+        args.extend(more);
+        world.run(args)
+    };
+    let said = materialize(&["--json"]).ok();
+    assert!(said.contains("\"files\": 7") && said.contains("node_modules"), "{said}");
+    mirrors(&world, "one");
+    let inode = |path: &str| world.project.join(path).metadata().unwrap().ino();
+    let (same, other) = (inode("node_modules/p/index.js"), inode("node_modules/p/b.js"));
+    // what is done to it on the host is gone with the next time, and what is as it was is linked
+    world.edit("node_modules/p/b.js", "edited on the host\n");
+    world.write("node_modules/extra", "x");
+    world.sh("rm node_modules/empty; echo new > node_modules/new").ok();
+    materialize(&[]).ok();
+    mirrors(&world, "two");
+    assert_eq!(inode("node_modules/p/index.js"), same);
+    assert_ne!(inode("node_modules/p/b.js"), other);
+    // nothing of it comes in, and nothing of it is said
+    let seen: serde_json::Value = serde_json::from_str(&world.run(["status", "--json"]).ok()).unwrap();
+    assert_eq!(seen["host"], serde_json::json!([]));
+    std::fs::remove_dir_all(world.project.join("node_modules/.bin")).unwrap();
+    assert_eq!(world.sh("ls node_modules; cat node_modules/p/b.js").ok(), "h\nnew\np\n2\n");
+    let away = "chmod u+w node_modules/p/bin; rm -r node_modules";
+    assert!(world.command("sh").args(["-c", away]).status().unwrap().success());
+    world.sh("test -e node_modules/.bin/x").ok();
+    // a live session's, as it is now
+    let ready = world.path().join("ready");
+    let script = format!("echo live > node_modules/live; : > '{}'; cat > /dev/null", ready.display());
+    let mut live = world.vrift();
+    let mut live =
+        live.args(["exec", "sh", "-c", &script]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    while !ready.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    materialize(&[]).ok();
+    mirrors(&world, "three");
+    assert_eq!(world.read("node_modules/live"), "live\n");
+    drop(live.stdin.take());
+    assert!(live.wait().unwrap().success());
+}
+
+#[test]
+fn a_mirror_takes_no_others_place_unasked() {
+    needs_sessions!();
+    let world = with_own();
+    world.write("node_modules/mine", "the host's own\n");
+    let before = tree(&world.project);
+    let error = world.run(["apply", "--materialize", "node_modules"]).fails(1);
+    assert!(error.contains("of its own") && error.contains("--on-conflict overwrite"), "{error}");
+    for (args, why) in [
+        (&["apply", "--materialize", "src"][..], "no directory"),
+        (&["apply", "--materialize", "."], "not the workspace's own"),
+        (&["apply", "--materialize", "none"], "no directory"),
+        (&["apply", "--materialize", ".git"], "not the workspace's own"),
+        (&["apply", "-w", "other", "--materialize", "node_modules"], "no workspace"),
+    ] {
+        let error = world.run(args).fails(1);
+        assert!(error.contains(why), "{args:?}: {error}");
+    }
+    world.run(["apply", "--materialize"]).fails(2);
+    world.run(["apply", "--materialize", "-n", "node_modules"]).fails(2);
+    world.run(["apply", "--materialize", "--on-conflict", "merge", "node_modules"]).fails(2);
+    assert_eq!(tree(&world.project), before);
+    // no link is followed, and one is replaced only when that is said
+    std::fs::remove_dir_all(world.project.join("node_modules")).unwrap();
+    let aside = world.path().join("aside");
+    std::fs::create_dir(&aside).unwrap();
+    symlink(&aside, world.project.join("node_modules")).unwrap();
+    world.run(["apply", "--materialize", "node_modules"]).fails(1);
+    world.run(["apply", "--materialize", "--on-conflict", "overwrite", "node_modules"]).ok();
+    assert_eq!(std::fs::read_dir(&aside).unwrap().count(), 0);
+    mirrors(&world, "one");
+}

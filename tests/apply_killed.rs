@@ -223,3 +223,42 @@ fn what_was_written_is_not_read_again() {
     world.write("changed", "2\n");
     assert_eq!(world.exec(["cat", "changed"]).ok(), "2\n");
 }
+
+/// Who looks at a mirror sees the old one or the new one, whole, and nothing stays of a killed one.
+#[test]
+fn a_mirror_that_is_killed_is_the_old_or_the_new_one() {
+    needs_sessions!();
+    let world = World::new();
+    world.write(".gitignore", "own/\n");
+    world.sh("mkdir -p own/d; for i in 1 2 3 4; do echo old > own/d/$i; done").ok();
+    let args = ["apply", "--materialize", "own"];
+    world.run(args).ok();
+    let state = || -> Vec<String> {
+        let mut seen = vec![];
+        for entry in std::fs::read_dir(world.project.join("own/d")).unwrap().flatten() {
+            seen.push(std::fs::read_to_string(entry.path()).unwrap());
+        }
+        seen
+    };
+    for (number, place) in
+        ["copy.file", "copy.file:3", "mirror.made", "mirror.exchanged"].into_iter().enumerate()
+    {
+        let old = state();
+        world.sh(&format!("for i in 1 2 3 4; do echo {number} > own/d/$i; done")).ok();
+        assert!(killed_at(&world, place, &args), "{place}");
+        let new = vec![format!("{number}\n"); 4];
+        assert_eq!(state(), if place == "mirror.exchanged" { new.clone() } else { old }, "{place}");
+        world.sh("true").ok();
+        world.run(args).ok();
+        assert_eq!(state(), new, "{place}");
+        let names = std::fs::read_dir(&world.project).unwrap().flatten().map(|entry| entry.file_name());
+        assert!(!names.into_iter().any(|name| name.to_string_lossy().starts_with(".vrift-")), "{place}");
+    }
+    // a disk that is full leaves the old one
+    world.sh("for i in 1 2 3 4; do echo last > own/d/$i; done").ok();
+    let before = state();
+    let failing = world.vrift().args(args).env("VRIFT_FAILPOINT", "copy.file:2=28").output().unwrap();
+    Ran(failing).fails(1);
+    assert_eq!(state(), before);
+    assert!(!world.run(["status"]).ok().contains(".vrift-"));
+}

@@ -83,6 +83,107 @@ fn an_exported_directory_is_as_the_root() {
     [&dest, &empty, &world.project].into_iter().for_each(|top| open_up(top));
 }
 
+/// Whatever is done to what `export --link` wrote, the store has what it had.
+#[test]
+fn what_is_done_to_an_export_stays_there() {
+    let world = every_kind();
+    world.run(["sync"]).ok();
+    let dest = world.path().join("out");
+    let said = world.run(["export", "--link", "main", dest.to_str().unwrap()]);
+    let how = said.stderr();
+    said.ok();
+    assert!(how.contains("reflinks"), "it says which it was: {how}");
+    same(&world.project, &dest);
+    let before: Vec<_> =
+        world.objects().iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    let spoil = "chmod -R u+w . && find . -type f -exec sh -c 'for f; do echo spoilt > \"$f\"; done' - {} +";
+    assert!(world.command("sh").args(["-c", spoil]).current_dir(&dest).status().unwrap().success());
+    assert_eq!(std::fs::read(dest.join("a/again")).unwrap(), b"spoilt\n");
+    for (path, content) in before {
+        assert_eq!(std::fs::read(&path).unwrap(), content, "{}", path.display());
+    }
+    world.run(["verify", "--deep"]).ok();
+    [&dest, &world.project].into_iter().for_each(|top| open_up(top));
+}
+
+#[test]
+fn an_export_of_hard_links_is_the_stores_own_read_only() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::new();
+    let script = r#"
+        set -e
+        mkdir d; echo plain > d/f; echo run > d/x; chmod 755 d/x; echo secret > s; chmod 600 s
+        cp -p d/f d/same; cp d/f d/later; touch -d 2020-01-01 d/later; : > nothing
+        echo one > h; ln h d/h; cp d/x su; chmod 4755 su; echo attr > a; setfattr -n user.k -v v a
+    "#;
+    assert!(world.command("sh").args(["-c", script]).status().unwrap().success());
+    world.run(["sync"]).ok();
+    let dest = world.path().join("out");
+    let said = world.run(["export", "--link=hard", "main", dest.to_str().unwrap()]);
+    assert!(said.stderr().contains("read-only links"), "{}", said.stderr());
+    let objects: std::collections::HashSet<u64> =
+        world.objects().iter().map(|path| path.metadata().unwrap().ino()).collect();
+    for path in ["d/f", "d/x", "s", "nothing", "h", "d/h", "su", "a", "d/same", "d/later"] {
+        let (here, there) =
+            (world.project.join(path).metadata().unwrap(), dest.join(path).metadata().unwrap());
+        assert_eq!(there.mode(), here.mode() & !0o222, "{path}");
+        assert_eq!((there.mtime(), there.mtime_nsec()), (here.mtime(), here.mtime_nsec()), "{path}");
+        let content = std::fs::read(world.project.join(path)).unwrap();
+        assert_eq!(std::fs::read(dest.join(path)).unwrap(), content, "{path}");
+        let linked = ["d/f", "d/x", "s", "d/same", "d/later"].contains(&path);
+        let is_object = objects.contains(&there.ino());
+        // of one content with two mtimes the first is the object
+        assert!(is_object == linked || path.starts_with("d/"), "{path}");
+    }
+    let of = |path: &str| objects.contains(&dest.join(path).metadata().unwrap().ino());
+    assert!(of("d/f") != of("d/later") && of("d/x") && of("s"), "what can be linked is");
+    assert_eq!(dest.join("h").metadata().unwrap().ino(), dest.join("d/h").metadata().unwrap().ino());
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::fs::write(dest.join("d/f"), "no").is_err());
+    }
+    world.run(["verify", "--deep"]).ok();
+    // replacing and removing is harmless, and the store stays in order
+    assert!(
+        world
+            .command("sh")
+            .args(["-c", "sed -i s/plain/mine/ d/f"])
+            .current_dir(&dest)
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::fs::remove_dir_all(&dest).unwrap();
+    world.run(["verify", "--deep"]).ok();
+    // who gives himself permission damages the store, and verify says so
+    world.run(["export", "--link=hard", "main", dest.to_str().unwrap()]).ok();
+    let spoil = "chmod u+w s && echo sECRET > s";
+    assert!(world.command("sh").args(["-c", spoil]).current_dir(&dest).status().unwrap().success());
+    assert_eq!(world.run(["verify", "--deep"]).code(), 1);
+    world.run(["export", "--link=soft", "main", "x"]).fails(2);
+    world.run(["export", "--link", "--tar", "main", "x"]).fails(2);
+}
+
+/// Links lead nowhere from another filesystem: copies, and it is said.
+#[test]
+fn an_export_of_hard_links_to_another_filesystem_is_copies() {
+    use std::os::unix::fs::MetadataExt;
+    let world = World::new();
+    world.write("f", "content");
+    world.run(["sync"]).ok();
+    let shm = Path::new("/dev/shm");
+    let here = world.path().metadata().unwrap().dev();
+    if !shm.metadata().is_ok_and(|there| there.dev() != here) {
+        return support::skipped("there is no second filesystem at /dev/shm");
+    }
+    let top = tempfile::Builder::new().prefix("vrift-test-").tempdir_in(shm).unwrap();
+    let dest = top.path().join("out");
+    let said = world.run(["export", "--link=hard", "main", dest.to_str().unwrap()]);
+    assert!(said.stderr().contains("links are not possible there"), "{}", said.stderr());
+    assert_eq!(std::fs::read(dest.join("f")).unwrap(), b"content");
+    assert_eq!(dest.join("f").metadata().unwrap().mode() & 0o777, 0o444);
+    world.run(["verify", "--deep"]).ok();
+}
+
 #[test]
 fn a_tar_archive_unpacks_to_the_root() {
     let world = every_kind();

@@ -132,7 +132,8 @@ impl Look<'_> {
         // One that shares its inode with a file of a layer, or of staging, has the file's mode (rule 11).
         let mode = stat.st_mode & 0o7777;
         let readable = mode & 0o400 != 0;
-        let is_bare = mode == 0o444 || (self.how.linked && mode & 0o7000 == 0);
+        // One that was linked read-only, by an export, may have another mode that is no weaker.
+        let is_bare = mode & 0o7222 == 0 || (self.how.linked && mode & 0o7000 == 0);
         if (needed.is_some() && stat.st_nlink == 1 && !is_bare) || !readable {
             let detail = format!("it has mode {mode:04o} instead of 0444");
             self.add(Finding::new(What::ObjectMode, subject(), place(), detail));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
@@ -177,6 +177,15 @@ pub enum BundleAction {
     },
 }
 
+/// What exported files are made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Link {
+    /// Reflinks, else copies.
+    Auto,
+    /// Read-only links to the store's files.
+    Hard,
+}
+
 /// Write a state out as a directory, or as a tar archive.
 ///
 /// Modes, times to the nanosecond, xattrs, ACLs and hard links are as in the workspace; owner
@@ -193,6 +202,20 @@ pub struct Export {
     /// Write a tar archive (POSIX.1-2001) instead of a directory.
     #[arg(long)]
     pub tar: bool,
+    /// Say what the files are made by; `--link=hard`: links to the store's own files, read-only.
+    ///
+    /// Without `hard` they are reflinks where the filesystem has them, which cost no time and no space, else
+    /// copies, made by several threads, as without this option: what is done to them never reaches the store. A
+    /// hard link costs nothing anywhere on the store's filesystem, but it is the store's file: it has no write
+    /// permission, and who gives himself one and writes to it, in a run as well as outside, damages what the
+    /// store has for every workspace (`vrift verify --deep` finds it; root needs no permission). Removing or replacing such files is
+    /// harmless. What cannot be linked is a copy: another mtime than that of the same content elsewhere, attributes,
+    /// hard links, set-user-ID files; it is read-only, too.
+    #[arg(
+        long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "auto",
+        conflicts_with = "tar"
+    )]
+    pub link: Option<Link>,
     /// The workspace that `@N` and `host` are about.
     #[arg(short, long, value_name = "NAME", default_value = "main")]
     pub workspace: String,

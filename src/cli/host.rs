@@ -31,6 +31,15 @@ pub struct Apply {
     /// Print what would be written as a patch, and write nothing.
     #[arg(short, long)]
     pub patch: bool,
+    /// Write the named directories, which are the workspace's own, as mirrors: for an editor on the host.
+    ///
+    /// Each (`node_modules`, `target`, `.venv`) is written whole and takes the place of the one there at once, as it
+    /// is in the workspace now, in its live session if there is one. Nothing is compared: what was changed in the
+    /// mirror is gone with the next time, which links the files that are still as they were, and so is quick. A
+    /// mirror (it holds a file `.vrift-mirror`) may be removed at any time and is never taken in. A directory that
+    /// is not one is replaced only with --on-conflict=overwrite.
+    #[arg(long, requires = "paths", conflicts_with_all = ["dry_run", "patch", "interactive"])]
+    pub materialize: bool,
     /// Ask for each path on the terminal.
     #[arg(short, long, conflicts_with_all = ["dry_run", "patch"])]
     pub interactive: bool,

@@ -9,7 +9,9 @@ use super::{Status, bar, diff, patch};
 use crate::cli::{self, Global};
 use crate::error::{Error, Result};
 use crate::manifest::compare::{Differs, Item};
+use crate::session::apply::mirror::mirror;
 use crate::session::apply::{self, Act, Clash, OnConflict, Plan, Step, Wanted, risk};
+use crate::session::checkpoint::live_root;
 use crate::session::project::Project;
 use crate::session::sync::shown;
 
@@ -22,6 +24,9 @@ pub fn run(global: &Global, args: &cli::Apply, printer: &Printer) -> Result<Stat
     let here = super::current_directory()?;
     let paths = args.paths.iter().map(|path| super::relative_to(&project.root, &here.join(path)));
     let paths = paths.collect::<Result<Vec<_>>>()?;
+    if args.materialize {
+        return materialize(project, args, &paths, printer);
+    }
     let mut wanted = Wanted {
         workspace: &args.workspace,
         paths: &paths,
@@ -59,6 +64,31 @@ pub fn run(global: &Global, args: &cli::Apply, printer: &Printer) -> Result<Stat
         ),
         _ => format!("{} written to {}", counted(written, "path"), project.root.display()),
     });
+    Ok(0)
+}
+
+/// The named directories, as they are in the workspace at this moment.
+fn materialize(project: Project, args: &cli::Apply, paths: &[Vec<u8>], printer: &Printer) -> Result<Status> {
+    let replace = match args.on_conflict {
+        OnConflict::Abort => false,
+        OnConflict::Overwrite => true,
+        _ => return Err(Error::usage("--materialize compares nothing: --on-conflict abort or overwrite")),
+    };
+    let workspace = project.manifest.known_workspace(&args.workspace)?;
+    let (project, shown_now) = live_root(project, workspace.id)?;
+    let Some(root) = shown_now.as_ref().map(|shown| shown.root).or(workspace.head) else {
+        return Err(Error::failure(format!("workspace `{}` has no state yet", workspace.name))
+            .with_hint("vrift exec COMMAND runs something in it"));
+    };
+    let mut written = Vec::new();
+    for path in paths {
+        let made = bar::with(printer, "writing", |meter| mirror(&project, &root, path, replace, meter))?;
+        printer.say(&format!("{} in the mirror {}", counted(made.files, "file"), shown(path)));
+        written.push(json!({ "path": String::from_utf8_lossy(path), "files": made.files }));
+    }
+    if args.json.json {
+        printer.json(&json!({ "materialized": written }));
+    }
     Ok(0)
 }
 

@@ -67,6 +67,8 @@ pub const ALL: &[&str] = &[
     "manifest.commit",
     "manifest.committed",
     "manifest.log",
+    "mirror.exchanged",
+    "mirror.made",
     "mover.emptied",
     "mover.first",
     "mover.linked",

@@ -5,8 +5,8 @@
 //! real, mtimes exact to the nanosecond, attributes escaped (rule 8), hard links
 //! hard links. [`render`] makes a tree where nothing was, [`fold`] brings one from a
 //! root to another in place, [`render_layer`] makes what does so from above, [`add`] makes some
-//! paths in a directory of the host. With [`struct@Copy`] the files are real: what apply and export
-//! write is made here.
+//! paths in a directory of the host. With [`struct@Copy`] the files are real: what apply writes is made
+//! here, and with [`Exported`] what export does.
 //!
 //! A name appears in a lower only when what it names is complete, and no temporary
 //! name ever does (rules 9, 12). Not synced: durability is the caller's.
@@ -14,6 +14,7 @@
 mod claims;
 mod copy;
 mod create;
+mod exported;
 mod fold;
 mod layer;
 mod leaf;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use copy::Copy;
 pub use create::Item;
+pub use exported::Exported;
 pub use fold::{Folded, fold};
 pub use layer::render_layer;
 pub use leaf::times;

@@ -213,7 +213,9 @@ impl Links {
     }
 }
 
-fn fit(object: &OwnedFd, meta: &Meta, content: &Content) -> Result<bool, Errno> {
+/// Whether the object can be a file with this metadata; its inode is made so, and stays so as long as
+/// the descriptor, which holds the lock, is open.
+pub(super) fn fit(object: &OwnedFd, meta: &Meta, content: &Content) -> Result<bool, Errno> {
     alone(object)?;
     let stat = stat_fd(object)?;
     let mut attributes = xattr::list(object)?;
@@ -261,7 +263,7 @@ pub(super) fn is_shown(name: &[u8]) -> bool {
 }
 
 /// Whether a clone of the object into this directory works.
-fn reflinks(dir: &Dir, object: &OwnedFd) -> bool {
+pub(super) fn reflinks(dir: &Dir, object: &OwnedFd) -> bool {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let clone = || ioctl_ficlone(rustix::fs::openat(dir, c".", flags, Mode::RUSR | Mode::WUSR)?, object);
     clone().is_ok()

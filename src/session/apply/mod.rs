@@ -10,6 +10,7 @@
 //! | `risk`, `hooks` | what programs of the host run by themselves |
 //! | `stamps` | what the next sync need not read |
 //! | `own` | what one run wrote |
+//! | `mirror` | a directory of the workspace's own, for the host to look at |
 //!
 //! While an apply writes it holds `host.lock` exclusively, so that no sync reads half of it;
 //! the next command finishes or takes back one that was killed (rule 19). Files are made
@@ -18,6 +19,7 @@
 mod hooks;
 pub(super) mod host;
 pub mod journal;
+pub mod mirror;
 pub(super) mod names;
 pub mod own;
 pub(super) mod plan;
