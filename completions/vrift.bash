@@ -268,7 +268,7 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__apply)
-            opts="-w -n -p -i -C -q -v -h --workspace --dry-run --patch --interactive --on-conflict --json --store --config --color --quiet --verbose --help"
+            opts="-w -n -p -i -C -q -v -h --workspace --dry-run --patch --materialize --interactive --on-conflict --json --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -840,12 +840,16 @@ _vrift() {
             return 0
             ;;
         vrift__subcmd__export)
-            opts="-w -C -q -v -h --tar --workspace --store --config --color --quiet --verbose --help"
+            opts="-w -C -q -v -h --tar --link --workspace --store --config --color --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --link)
+                    COMPREPLY=($(compgen -W "auto hard" -- "${cur}"))
+                    return 0
+                    ;;
                 --workspace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -216,6 +216,7 @@ always\t''
 never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s n -l dry-run -d 'Show what would be written, and write nothing'
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s p -l patch -d 'Print what would be written as a patch, and write nothing'
+complete -c vrift -n "__fish_vrift_using_subcommand apply" -l materialize -d 'Write the named directories, which are the workspace\'s own, as mirrors: for an editor on the host'
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s i -l interactive -d 'Ask for each path on the terminal'
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -l json -d 'Print JSON on standard output; unknown members are to be ignored'
 complete -c vrift -n "__fish_vrift_using_subcommand apply" -s q -l quiet -d 'Say only what went wrong'
@@ -347,6 +348,8 @@ never\t''"
 complete -c vrift -n "__fish_vrift_using_subcommand path" -s q -l quiet -d 'Say only what went wrong'
 complete -c vrift -n "__fish_vrift_using_subcommand path" -s v -l verbose -d 'Say more'
 complete -c vrift -n "__fish_vrift_using_subcommand path" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vrift -n "__fish_vrift_using_subcommand export" -l link -d 'Say what the files are made by; `--link=hard`: links to the store\'s own files, read-only' -r -f -a "auto\t'Reflinks, else copies'
+hard\t'Read-only links to the store\'s files'"
 complete -c vrift -n "__fish_vrift_using_subcommand export" -s w -l workspace -d 'The workspace that `@N` and `host` are about' -r
 complete -c vrift -n "__fish_vrift_using_subcommand export" -s C -d 'Go to this directory first, then look for the project' -r -F
 complete -c vrift -n "__fish_vrift_using_subcommand export" -l store -d 'The store\'s directory (else VRIFT_STORE, else ~/.local/share/vrift)' -r -F
