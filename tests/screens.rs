@@ -121,8 +121,18 @@ fn what_takes_long_has_a_bar_with_what_is_left() {
     bar(slow(&["apply"], "copy.file"), "writing");
     edit_all(&world, 24);
     bar(slow(&["sync"], "object.link"), "taking in");
+}
+
+#[test]
+fn a_collection_has_a_bar() {
+    let world = files(14);
+    world.run(["sync"]).ok();
     world.run(["project", "forget", "."]).ok();
-    bar(slow(&["gc", "--grace", "0"], "gc.object"), "removing");
+    let mut gc = typed(&world, &["gc", "--grace", "0"]);
+    gc.env("VRIFT_FAILPOINT", "gc.object:*=pause");
+    let (said, status) = shown(gc);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("removing [") && said.contains(" of 14 files"), "{said:?}");
 }
 
 #[test]
@@ -153,4 +163,73 @@ fn an_interrupt_while_a_bar_is_drawn_loses_nothing() {
     assert_ne!(status, 0);
     assert!(world.run(["verify", "--deep"]).stderr().contains("all is well"));
     assert_eq!(world.exec(["cat", "d3/f3"]).ok(), "new 3");
+}
+
+/// A pager that says how much it got, and is told from a terminal's own output.
+const COUNTING: &str = "echo paged $(wc -l) lines";
+
+#[test]
+fn what_is_long_goes_through_a_pager_and_what_is_short_does_not() {
+    needs_sessions!();
+    let world = files(3);
+    world.sh("for i in $(seq 60); do echo $i > n$i; done").ok();
+    let diff = |pager: &str, name: &str| {
+        let mut command = typed(&world, &["diff", "--name-status"]);
+        command.env(name, pager);
+        shown(command)
+    };
+    let (said, status) = diff(COUNTING, "VRIFT_PAGER");
+    assert_eq!((said.trim(), status), ("paged 60 lines", 0));
+    assert!(diff(COUNTING, "PAGER").0.contains("paged 60 lines"));
+    for none in ["", "cat"] {
+        assert_eq!(diff(none, "VRIFT_PAGER").0.lines().count(), 60);
+    }
+    // the reader has seen enough
+    assert_eq!(diff("head -n 1", "VRIFT_PAGER").1, 0);
+    // short
+    let mut short = typed(&world, &["workspace", "list"]);
+    short.env("VRIFT_PAGER", COUNTING);
+    assert!(!shown(short).0.contains("paged"));
+    // no terminal
+    let mut piped = world.vrift();
+    piped.args(["diff", "--name-status"]).env("VRIFT_PAGER", COUNTING);
+    assert_eq!(String::from_utf8(piped.output().unwrap().stdout).unwrap().lines().count(), 60);
+}
+
+#[test]
+fn less_is_the_pager_and_an_interrupt_is_its_own() {
+    needs_sessions!();
+    if Command::new("less").arg("--version").output().is_err() {
+        return support::skipped("no less");
+    }
+    let world = files(3);
+    world.sh("for i in $(seq 60); do echo $i > n$i; done").ok();
+    let mut diff = typed(&world, &["diff", "--name-status"]);
+    let mut terminal = Terminal::start(&mut diff);
+    terminal.expect("n10");
+    terminal.expect(":");
+    terminal.send("\x03");
+    terminal.expect(":"); // what is typed before the signal is dealt with is thrown away
+    terminal.send("G");
+    terminal.expect("n9");
+    terminal.send("q");
+    assert_eq!(terminal.wait_for_all().1, 0);
+}
+
+#[test]
+fn colours_are_for_terminals_and_can_be_switched() {
+    needs_sessions!();
+    let world = files(2);
+    world.sh("echo x > new; rm d0/f0").ok();
+    let verbs: [&[&str]; 5] = [&["status"], &["diff"], &["runs"], &["workspace", "list"], &["stats"]];
+    for verb in verbs {
+        let (on_terminal, _) = shown(typed(&world, verb));
+        assert!(on_terminal.contains("\x1b["), "{verb:?}: {on_terminal:?}");
+        let mut without = typed(&world, verb);
+        without.env("NO_COLOR", "1");
+        assert!(!shown(without).0.contains("\x1b["), "{verb:?}");
+        assert!(!world.run(verb).ok().contains('\x1b'), "{verb:?}");
+        let always: Vec<&str> = verb.iter().copied().chain(["--color", "always"]).collect();
+        assert!(world.run(&always).ok().contains("\x1b["), "{verb:?}");
+    }
 }

@@ -26,6 +26,7 @@ pub mod gc;
 pub mod log;
 pub mod man;
 pub mod merge;
+pub mod pager;
 pub mod patch;
 pub mod path;
 pub mod paths;
@@ -98,43 +99,67 @@ pub fn run(cli: Cli, printer: &Printer) -> Result<Status> {
         // what a power cut took is dealt with before anything else is done
         power::look_after(&places::store(cli.global.store.as_deref())?, &|text| printer.warn(text))?;
     }
+    if verb.as_ref().is_some_and(may_be_long) {
+        printer.begin_pages();
+        let status = dispatch(cli.global, verb, printer);
+        printer.end_pages();
+        return status;
+    }
+    dispatch(cli.global, verb, printer)
+}
+
+/// Runs it, whatever it is.
+fn dispatch(global: Global, verb: Option<Verb>, printer: &Printer) -> Result<Status> {
     match verb {
-        Some(Verb::Enter(enter)) => enter::run(&cli.global, enter, printer),
-        Some(Verb::Exec(exec)) => exec::run(&cli.global, exec, printer),
-        Some(Verb::Sync(sync)) => sync::run(&cli.global, &sync, printer),
-        Some(Verb::Status(status)) => status::run(&cli.global, status, printer),
-        Some(Verb::Diff(diff)) => diff::run(&cli.global, &diff, printer),
-        Some(Verb::Apply(args)) => apply::run(&cli.global, &args, printer),
-        Some(Verb::Resolve(args)) => resolve::run(&cli.global, &args, printer),
-        Some(Verb::Commit(commit)) => commit::run(&cli.global, &commit, printer),
-        Some(Verb::Log(log)) => log::run(&cli.global, &log, printer),
-        Some(Verb::Snapshot(args)) => snapshot::run(&cli.global, args, printer),
-        Some(Verb::Restore(args)) => restore::run(&cli.global, &args, printer),
-        Some(Verb::Undo(args)) => restore::undo(&cli.global, &args, printer),
-        Some(Verb::Path(args)) => path::run(&cli.global, &args, printer),
-        Some(Verb::Export(args)) => export::run(&cli.global, &args, printer),
-        Some(Verb::Bundle(args)) => bundle::run(&cli.global, args, printer),
-        Some(Verb::Fork(args)) => fork::run(&cli.global, &args, printer),
-        Some(Verb::Merge(args)) => merge::run(&cli.global, &args, printer),
-        Some(Verb::Workspace(args)) => workspace::run(&cli.global, args, printer),
-        Some(Verb::Try(args)) => try_out::run(&cli.global, args, printer),
-        Some(Verb::Runs(runs)) => runs::run(&cli.global, runs, printer),
-        Some(Verb::Stop(stop)) => stop::run(&cli.global, stop, printer),
-        Some(Verb::Recover(recover)) => recover::run(&cli.global, recover, printer),
-        Some(Verb::Stats(args)) => stats::run(&cli.global, &args, printer),
-        Some(Verb::Gc(args)) => gc::run(&cli.global, &args, printer),
-        Some(Verb::Verify(args)) => verify::run(&cli.global, &args, printer),
-        Some(Verb::Store(args)) => store::run(&cli.global, &args, printer),
-        Some(Verb::Project(args)) => project::run(&cli.global, args, printer),
-        Some(Verb::Config(args)) => config::run(&cli.global, args, printer),
-        Some(Verb::Allow(args)) => allow::run(&cli.global, args, printer),
-        Some(Verb::Doctor(doctor)) => doctor::run(&cli.global, doctor, printer),
+        Some(Verb::Enter(enter)) => enter::run(&global, enter, printer),
+        Some(Verb::Exec(exec)) => exec::run(&global, exec, printer),
+        Some(Verb::Sync(sync)) => sync::run(&global, &sync, printer),
+        Some(Verb::Status(status)) => status::run(&global, status, printer),
+        Some(Verb::Diff(diff)) => diff::run(&global, &diff, printer),
+        Some(Verb::Apply(args)) => apply::run(&global, &args, printer),
+        Some(Verb::Resolve(args)) => resolve::run(&global, &args, printer),
+        Some(Verb::Commit(commit)) => commit::run(&global, &commit, printer),
+        Some(Verb::Log(log)) => log::run(&global, &log, printer),
+        Some(Verb::Snapshot(args)) => snapshot::run(&global, args, printer),
+        Some(Verb::Restore(args)) => restore::run(&global, &args, printer),
+        Some(Verb::Undo(args)) => restore::undo(&global, &args, printer),
+        Some(Verb::Path(args)) => path::run(&global, &args, printer),
+        Some(Verb::Export(args)) => export::run(&global, &args, printer),
+        Some(Verb::Bundle(args)) => bundle::run(&global, args, printer),
+        Some(Verb::Fork(args)) => fork::run(&global, &args, printer),
+        Some(Verb::Merge(args)) => merge::run(&global, &args, printer),
+        Some(Verb::Workspace(args)) => workspace::run(&global, args, printer),
+        Some(Verb::Try(args)) => try_out::run(&global, args, printer),
+        Some(Verb::Runs(runs)) => runs::run(&global, runs, printer),
+        Some(Verb::Stop(stop)) => stop::run(&global, stop, printer),
+        Some(Verb::Recover(recover)) => recover::run(&global, recover, printer),
+        Some(Verb::Stats(args)) => stats::run(&global, &args, printer),
+        Some(Verb::Gc(args)) => gc::run(&global, &args, printer),
+        Some(Verb::Verify(args)) => verify::run(&global, &args, printer),
+        Some(Verb::Store(args)) => store::run(&global, &args, printer),
+        Some(Verb::Project(args)) => project::run(&global, args, printer),
+        Some(Verb::Config(args)) => config::run(&global, args, printer),
+        Some(Verb::Allow(args)) => allow::run(&global, args, printer),
+        Some(Verb::Doctor(doctor)) => doctor::run(&global, doctor, printer),
         Some(Verb::Completions(args)) => completions::run(&args, printer),
         Some(Verb::Man(args)) => man::run(&args, printer),
-        Some(Verb::Answer(args)) => answer::run(&cli.global, &args),
-        Some(Verb::Checkpoint(args)) => checkpoint::run(&cli.global, &args),
-        Some(Verb::Flush(args)) => flush::run(&cli.global, &args),
-        None => first::run(&cli.global, printer),
+        Some(Verb::Answer(args)) => answer::run(&global, &args),
+        Some(Verb::Checkpoint(args)) => checkpoint::run(&global, &args),
+        Some(Verb::Flush(args)) => flush::run(&global, &args),
+        None => first::run(&global, printer),
+    }
+}
+
+/// Whether what a verb prints is to be read, and may be longer than a terminal.
+fn may_be_long(verb: &Verb) -> bool {
+    use crate::cli::{SnapshotAction, WorkspaceAction};
+    match verb {
+        Verb::Diff(_) | Verb::Log(_) | Verb::Stats(_) | Verb::Status(_) => true,
+        Verb::Runs(runs) => !runs.watch,
+        Verb::Workspace(args) => matches!(args.action, WorkspaceAction::List(_)),
+        Verb::Snapshot(args) => matches!(args.action, SnapshotAction::List(_)),
+        Verb::Config(_) | Verb::Verify(_) => true,
+        _ => false,
     }
 }
 

@@ -3,7 +3,9 @@
 
 pub use crate::config::amount::shown as size;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
+use super::pager::Pager;
 use crate::cli::Color;
 use crate::error::{Context, Error, Result};
 
@@ -14,6 +16,8 @@ pub struct Printer {
     colour_out: bool,
     colour_err: bool,
     progress: bool,
+    /// What long output goes through.
+    pager: Mutex<Option<Pager>>,
 }
 
 /// A meaning that colour underlines.
@@ -43,6 +47,7 @@ impl Printer {
             colour_out: wanted(std::io::stdout().is_terminal()),
             colour_err: wanted(std::io::stderr().is_terminal()),
             progress: !quiet && std::io::stderr().is_terminal(),
+            pager: Mutex::new(None),
         }
     }
 
@@ -58,12 +63,37 @@ impl Printer {
 
     /// One that colours nothing.
     pub fn plain() -> Self {
-        Self { quiet: false, verbose: false, colour_out: false, colour_err: false, progress: false }
+        Self {
+            quiet: false,
+            verbose: false,
+            colour_out: false,
+            colour_err: false,
+            progress: false,
+            pager: Mutex::new(None),
+        }
+    }
+
+    /// From now on what is long goes through a pager, until `end_pages`.
+    pub fn begin_pages(&self) {
+        *self.pager.lock().unwrap_or_else(PoisonError::into_inner) = Pager::of_stdout();
+    }
+
+    /// The pager is at its end, or what was short is written.
+    pub fn end_pages(&self) {
+        drop(self.pager.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Data that need not be text.
     pub fn out_bytes(&self, bytes: &[u8]) {
-        let _ = std::io::stdout().lock().write_all(bytes);
+        let mut pager = self.pager.lock().unwrap_or_else(PoisonError::into_inner);
+        match pager.as_mut() {
+            Some(paged) => paged.write(bytes),
+            None => _ = std::io::stdout().lock().write_all(bytes),
+        }
+        if pager.as_ref().is_some_and(Pager::is_gone) {
+            drop(pager.take());
+            std::process::exit(0); // who reads has seen enough
+        }
     }
 
     /// What goes before and after a toned piece of standard output.
@@ -73,7 +103,7 @@ impl Printer {
 
     /// Data. A reader that went away is no error.
     pub fn out(&self, text: &str) {
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+        self.out_bytes(text.as_bytes());
     }
 
     /// One JSON document.

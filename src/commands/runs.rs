@@ -32,22 +32,29 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
         }));
         return Ok(0);
     }
-    live.iter().for_each(|run| show_live(run, printer));
+    let names = live.iter().map(|run| &run.workspace);
+    let names = names.chain(left.iter().map(|orphan| &orphan.workspace_name));
+    let names = names.chain(finished.iter().map(|(_, run)| &run.workspace));
+    let width = names.map(|name| name.chars().count()).fold(NAME, usize::max);
+    live.iter().for_each(|run| show_live(run, width, printer));
     let now = now_ms();
     for orphan in &left {
         let state = printer.toned(Tone::Warning, &format!("{:<9}", "orphan"));
         let since = age(now.saturating_sub(orphan.started));
         printer.out(&format!(
-            "{:>8}  {state} {:<12} {since:>10} {:>8}  vrift recover {} --keep or --drop\n",
+            "{:>8}  {state} {:<width$} {since:>10} {:>8}  vrift recover {} --keep or --drop\n",
             "-", orphan.workspace_name, "", orphan.session
         ));
     }
-    finished.iter().for_each(|(id, run)| show_finished(*id, run, &project.root, printer));
+    finished.iter().for_each(|(id, run)| show_finished((*id, run), &project.root, width, printer));
     if live.is_empty() && left.is_empty() && finished.is_empty() {
         printer.out("there has been no run yet\n");
     }
     Ok(0)
 }
+
+/// Columns that a workspace's name has at least.
+const NAME: usize = 12;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(200);
@@ -73,7 +80,7 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
         for run in now_live.iter().filter(|run| !seen.contains(&key(run))) {
             match json {
                 true => line("live", json_of_live(run)),
-                false => show_live(run, printer),
+                false => show_live(run, width, printer),
             }
         }
         seen = now_live.iter().map(key).collect();
@@ -97,15 +104,17 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
     }
 }
 
-fn show_live(run: &LiveRun, printer: &Printer) {
+fn show_live(run: &LiveRun, width: usize, printer: &Printer) {
     let state = printer.toned(Tone::Good, &format!("{:<9}", "live"));
     let since = run.started.map(|started| age(now_ms().saturating_sub(started))).unwrap_or_default();
     let words = shown(run.command.as_deref().unwrap_or_default());
-    printer
-        .out(&format!("{:>8}  {state} {:<12} {since:>10} {:>8}  {words}\n", run.launcher, run.workspace, ""));
+    printer.out(&format!(
+        "{:>8}  {state} {:<width$} {since:>10} {:>8}  {words}\n",
+        run.launcher, run.workspace, ""
+    ));
 }
 
-fn show_finished(id: i64, run: &Run, root: &Path, printer: &Printer) {
+fn show_finished((id, run): (i64, &Run), root: &Path, width: usize, printer: &Printer) {
     let tone = if run.status == 0 { Tone::Dim } else { Tone::Bad };
     let state = printer.toned(tone, &format!("{:<9}", format!("exit {}", run.status)));
     let since = age(now_ms().saturating_sub(run.started));
@@ -116,7 +125,7 @@ fn show_finished(id: i64, run: &Run, root: &Path, printer: &Printer) {
         inner => format!("  (in {})", crate::session::sync::shown(inner)),
     };
     printer.out(&format!(
-        "{:>8}  {state} {:<12} {since:>10} {:>8}  {words}{place}\n",
+        "{:>8}  {state} {:<width$} {since:>10} {:>8}  {words}{place}\n",
         format!("@{id}"),
         run.workspace,
         took(run.ended.saturating_sub(run.started))
