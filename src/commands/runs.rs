@@ -69,6 +69,7 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
         value["event"] = event.into();
         printer.out(&format!("{value}\n"));
     };
+    let width = NAME;
     let key = |run: &LiveRun| (run.session.clone(), run.launcher);
     let manifest = &project.manifest;
     let mut newest = manifest.runs(1)?.first().map_or(0, |(id, _)| *id);
@@ -94,7 +95,7 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
                 newest = newest.max(id);
                 match json {
                     true => line("finished", json_of_finished(id, &run)),
-                    false => show_finished(id, &run, &project.root, printer),
+                    false => show_finished((id, &run), &project.root, width, printer),
                 }
             }
             over.retain(|id| *id > newest - LATE);
