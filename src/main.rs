@@ -15,6 +15,9 @@ fn main() -> std::process::ExitCode {
         });
         return status.into();
     }
+    if commands::complete::answer(&Printer::plain()) {
+        return std::process::ExitCode::SUCCESS;
+    }
     let cli = Cli::read();
     let printer = Printer::new(cli.global.color, cli.global.quiet, cli.global.verbose);
     let running = matches!(cli.verb, Some(Verb::Exec(_) | Verb::Enter(_)));

@@ -22,7 +22,14 @@ pub struct Fork {
     #[arg(long, value_name = "ROOT")]
     pub from: Option<String>,
     /// The workspace it leaves.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     #[command(flatten)]
     pub json: Json,

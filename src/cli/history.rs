@@ -29,7 +29,14 @@ pub struct Diff {
     #[serde(with = "crate::paths::as_bytes")]
     pub paths: Vec<PathBuf>,
     /// The workspace.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Show the versions of a conflict: from the host's to the workspace's.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["a", "b"])]
@@ -64,7 +71,14 @@ pub struct Commit {
     #[arg(short, long, value_name = "MESSAGE", default_value = "", hide_default_value = true)]
     pub message: String,
     /// The workspace to seal.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Do not take over the host's edits first.
     #[arg(long)]
@@ -77,7 +91,14 @@ pub struct Commit {
 #[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Log {
     /// The workspace to show.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Every state it had instead, with its number for `@N`.
     #[arg(long)]
@@ -130,7 +151,14 @@ pub struct Restore {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The workspace that gets it.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
 }
 
@@ -138,7 +166,14 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Undo {
     /// The workspace.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
 }
 
@@ -217,6 +252,13 @@ pub struct Export {
     )]
     pub link: Option<Link>,
     /// The workspace that `@N` and `host` are about.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
 }

@@ -23,7 +23,14 @@ pub struct Apply {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The workspace whose changes are written.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Show what would be written, and write nothing.
     #[arg(short = 'n', long)]
@@ -62,7 +69,13 @@ pub struct Resolve {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Whose conflicts.
-    #[arg(short = 'w', value_name = "NAME", default_value = "main")]
+    #[arg(
+        short = 'w',
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub of: String,
     /// Take the host's version; against another workspace, that one's.
     #[arg(long, group = "choice", visible_alias = "theirs")]

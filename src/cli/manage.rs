@@ -20,9 +20,32 @@ pub struct Doctor {
     pub json: Json,
 }
 
+/// Choose a workspace for a shell: print what it is to execute.
+///
+/// As in `eval "$(vrift env -w NAME)"`, or in direnv's .envrc. It sets VRIFT_WORKSPACE, which every verb
+/// takes for -w where that is not given, and VRIFT_INDEX, the workspace's small number. Programs still run on
+/// the host unless vrift runs them.
+#[derive(Debug, Args)]
+pub struct Env {
+    /// The workspace.
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
+    pub workspace: String,
+    /// For fish.
+    #[arg(long)]
+    pub fish: bool,
+}
+
 /// Print a shell's completion script.
 ///
-/// For example: vrift completions bash > ~/.local/share/bash-completion/completions/vrift
+/// The script asks vrift at each tab, so that workspaces, snapshots, live runs and paths of the workspace are
+/// completed as well. For example: vrift completions bash > ~/.local/share/bash-completion/completions/vrift
 #[derive(Debug, Args)]
 pub struct Completions {
     /// The shell.
@@ -102,7 +125,14 @@ pub struct Allow {}
 #[derive(Debug, Args)]
 pub struct Stats {
     /// The workspace whose files are shown.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Write one page that needs nothing else to be looked at.
     #[arg(long, value_name = "FILE")]

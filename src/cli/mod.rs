@@ -109,6 +109,7 @@ pub enum Verb {
     Config(Config),
     Allow(Allow),
     Doctor(Doctor),
+    Env(Env),
     Completions(Completions),
     Man(Man),
     #[command(hide = true)]

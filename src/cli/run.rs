@@ -61,7 +61,14 @@ pub enum Rename {
 #[derive(Debug, Args)]
 pub struct Run {
     /// The workspace to run in.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Make this workspace first, as the other one is, and run in it.
     #[arg(long, value_name = "NAME", conflicts_with = "from")]

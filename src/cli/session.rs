@@ -16,7 +16,14 @@ pub struct Sync {
     /// The workspace that gets them.
     ///
     /// A fork gets all edits since it was forked, or synced last.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Take over the deletion of most of the project.
     #[arg(long)]
@@ -41,7 +48,14 @@ pub struct Sync {
 #[derive(Debug, Args, Serialize, Deserialize)]
 pub struct Status {
     /// The workspace to show.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
     /// Do not look for edits of the host.
     #[arg(long)]
@@ -63,7 +77,14 @@ pub struct Path {
     #[arg(value_name = "FILE")]
     pub file: std::path::PathBuf,
     /// The workspace whose session it is.
-    #[arg(short, long, value_name = "NAME", default_value = "main")]
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
     pub workspace: String,
 }
 

@@ -10,11 +10,13 @@ pub mod bar;
 pub mod bundle;
 pub mod checkpoint;
 pub mod commit;
+pub mod complete;
 pub mod completions;
 pub mod config;
 pub mod diff;
 pub mod doctor;
 pub mod enter;
+pub mod env;
 pub mod events;
 pub mod exec;
 pub mod export;
@@ -141,6 +143,7 @@ fn dispatch(global: Global, verb: Option<Verb>, printer: &Printer) -> Result<Sta
         Some(Verb::Config(args)) => config::run(&global, args, printer),
         Some(Verb::Allow(args)) => allow::run(&global, args, printer),
         Some(Verb::Doctor(doctor)) => doctor::run(&global, doctor, printer),
+        Some(Verb::Env(args)) => env::run(&global, &args, printer),
         Some(Verb::Completions(args)) => completions::run(&args, printer),
         Some(Verb::Man(args)) => man::run(&args, printer),
         Some(Verb::Answer(args)) => answer::run(&global, &args),
