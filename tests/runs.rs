@@ -346,3 +346,120 @@ fn every_workspace_has_a_small_number_of_its_own() {
     assert_eq!(world.run(["exec", "-w", "h", "sh", "-c", &nested]).ok(), "1\n");
     world.run(["verify"]).ok();
 }
+
+/// What is below a project's `output/`.
+fn spools(world: &World) -> usize {
+    std::fs::read_dir(world.project_dir().join("output")).map_or(0, |entries| entries.flatten().count())
+}
+
+#[test]
+fn what_a_run_prints_is_shown_and_kept_in_order() {
+    needs_sessions!();
+    let world = World::new();
+    assert!(world.run(["runs", "--log"]).fails(1).contains("there is no store"));
+    let script = "echo out; echo err >&2; printf 'no end\\377'; exit 3";
+    let ran = world.run(["exec", "--log", "sh", "-c", script]);
+    assert_eq!(ran.code(), 3);
+    assert_eq!((&ran.0.stdout[..], ran.stderr().contains("err\n")), (&b"out\nno end\xff"[..], true));
+    let kept = world.run(["runs", "--log"]).0.stdout;
+    // two pipes, read as they fill
+    assert_eq!(kept.len(), b"out\nno end\xfferr\n".len());
+    let all = json(world.run(["runs", "--json"]));
+    assert_eq!((&all["finished"][0]["output"], &all["finished"][0]["status"]), (&15.into(), &3.into()));
+    // one file for both: the very order, to the byte
+    let both = world.path().join("both");
+    let vrift = env!("CARGO_BIN_EXE_vrift");
+    let script = "i=0; while [ $i -lt 300 ]; do echo o$i; echo e$i >&2; i=$((i + 1)); done";
+    let line = format!("{vrift} -q exec --log sh -c '{script}' > '{}' 2>&1", both.display());
+    assert!(world.command("sh").args(["-c", &line]).status().unwrap().success());
+    let shown = std::fs::read_to_string(&both).unwrap();
+    assert_eq!(shown.lines().take(4).collect::<Vec<_>>(), ["o0", "e0", "o1", "e1"]);
+    assert_eq!(world.run(["runs", "--log"]).ok(), shown);
+    // without --log nothing is; each is asked for by its number
+    world.sh("echo unseen").ok();
+    let ids = |world: &World| -> Vec<i64> {
+        let all = json(world.run(["runs", "--json"]));
+        all["finished"].as_array().unwrap().iter().map(|run| run["run"].as_i64().unwrap()).collect()
+    };
+    let ids = ids(&world);
+    assert!(world.run(["runs", "--log", &ids[0].to_string()]).fails(1).contains("is not kept"));
+    assert_eq!(world.run(["runs", "--log", &format!("@{}", ids[1])]).ok(), shown);
+    assert_eq!(world.run(["runs", "--log", &ids[2].to_string()]).0.stdout, kept);
+    assert!(world.run(["runs", "--log", "99999999"]).fails(1).contains("no run"));
+    world.run(["runs", "--log", "x"]).fails(2);
+    world.run(["exec", "--log", "no-such-program"]).fails(127);
+    assert!(world.run(["exec", "sh", "-c", &format!("{vrift} exec --log true")]).fails(125).contains("inside a run"));
+    assert_eq!(spools(&world), 0);
+    // gc and verify know of it
+    world.run(["gc"]).ok();
+    world.run(["verify", "--deep"]).ok();
+    assert_eq!(world.run(["runs", "--log", &ids[1].to_string()]).ok(), shown);
+    let object = vrift::cas::Digest::of(shown.as_bytes()).object_path();
+    std::fs::remove_file(world.store.join("objects").join(object)).unwrap();
+    let found = world.run(["verify"]);
+    assert!(found.code() == 1 && found.stdout().contains("what runs printed"), "{}", found.stdout());
+    assert!(world.run(["runs", "--log", &ids[1].to_string()]).fails(1).contains("missing"));
+}
+
+#[test]
+fn long_output_is_kept_in_part_and_passed_on_whole() {
+    needs_sessions!();
+    let world = World::new();
+    let script = "echo first; head -c 30000000 /dev/zero | tr '\\0' x; echo; echo last";
+    let ran = world.run(["exec", "--log", "sh", "-c", script]);
+    assert_eq!(ran.0.stdout.len(), 30_000_000 + 12);
+    let kept = world.run(["runs", "--log"]).ok();
+    assert!(kept.starts_with("first\nxxx") && kept.ends_with("xxx\nlast\n"));
+    let said = format!("\n[{} bytes left out]\n", 30_000_012 - (16 << 20));
+    assert!(kept.contains(&said) && kept.len() == (16 << 20) + said.len());
+    // who reads no more ends the command, as a pipe does
+    let line = format!("{} -q exec --log yes | head -n 2", env!("CARGO_BIN_EXE_vrift"));
+    let ended = Ran(world.command("sh").args(["-c", &line]).output().unwrap());
+    assert_eq!(ended.ok(), "y\ny\n");
+    assert!(world.run(["runs", "--log"]).ok().starts_with("y\ny\n"));
+}
+
+#[test]
+fn what_a_killed_run_had_printed_is_kept() {
+    needs_sessions!();
+    let world = World::new();
+    world.exec(["true"]).ok();
+    let mut command = world.vrift();
+    command.args(["exec", "--log", "sh", "-c", "echo one; echo two >&2; sleep 100"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut out).unwrap();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut err).unwrap();
+    assert_eq!((out.as_str(), err.as_str()), ("one\n", "two\n"));
+    let live = world.run(["runs", "--log", &child.id().to_string()]).ok();
+    assert!(live.contains("one\n") && live.contains("two\n"), "{live}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let began = Instant::now();
+    let kept = loop {
+        let kept = world.run(["runs", "--log"]);
+        if kept.code() == 0 {
+            break kept.ok();
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", kept.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(kept, live);
+    let all = json(world.run(["runs", "--json"]));
+    assert_eq!((&all["finished"][0]["status"], &all["finished"][0]["output"]), (&137.into(), &8.into()));
+    assert_eq!(all["finished"][0]["command"][2], "echo one; echo two >&2; sleep 100");
+    assert_eq!(spools(&world), 0);
+    assert_eq!(json(world.run(["runs", "--json"]))["finished"].as_array().unwrap().len(), 2, "once");
+    world.run(["verify", "--deep"]).ok();
+}
+
+/// The command's end is the end of what is kept; what it left prints on.
+#[test]
+fn what_a_command_leaves_in_the_background_is_shown() {
+    needs_sessions!();
+    let world = World::new();
+    let ran = world.run(["exec", "--log", "--wait", "sh", "-c", "(sleep 0.5; echo late) & echo now"]);
+    assert_eq!(ran.ok(), "now\nlate\n");
+    assert_eq!(world.run(["runs", "--log"]).ok(), "now\n");
+    assert_eq!(spools(&world), 0);
+}

@@ -118,6 +118,8 @@ pub enum Verb {
     Checkpoint(Checkpoint),
     #[command(hide = true)]
     Flush(Flush),
+    #[command(hide = true)]
+    Tee(Tee),
 }
 
 impl Cli {

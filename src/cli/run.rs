@@ -18,6 +18,14 @@ use super::Shape;
 pub struct Exec {
     #[command(flatten)]
     pub run: Run,
+    /// Keep what the command prints, for `vrift runs --log`, while it is shown as well.
+    ///
+    /// Standard output and error, in order where both go to the same place. They are pipes then, no terminal,
+    /// so programs may print without colours; input is not kept, and stays what it is. Of long output the
+    /// first and the last 8 MiB are kept. It ends with the command: what this left in the background is still
+    /// shown. Of a run that is killed there is what it had printed.
+    #[arg(long, conflicts_with_all = ["or_bare", "no_overlay"])]
+    pub log: bool,
     /// The command and its arguments.
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,
@@ -207,6 +215,20 @@ pub struct Flush {
     /// Seconds to wait first.
     #[arg(long)]
     pub after: u64,
+}
+
+/// Passes a run's output on and keeps it; what a run starts, not a person.
+#[derive(Debug, Args)]
+pub struct Tee {
+    /// The file that keeps it.
+    #[arg(long)]
+    pub spool: PathBuf,
+    /// What the command's standard output comes by.
+    #[arg(long)]
+    pub out: i32,
+    /// The same of its standard error, where that is another.
+    #[arg(long)]
+    pub err: Option<i32>,
 }
 
 /// Answers a request from inside a run; what a run starts, not a person.

@@ -99,6 +99,12 @@ pub struct Runs {
     /// With --json each line is an object with a member `event`: `live` or `finished`.
     #[arg(long, conflicts_with = "limit")]
     pub watch: bool,
+    /// Print what a run printed that was started with `exec --log`: this one, by its number, else the last.
+    ///
+    /// Of a live one, by the number shown for it, what there is so far. It is kept for 14 days, and of the last
+    /// fifty runs for longer.
+    #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["watch", "limit", "json"])]
+    pub log: Option<Option<String>>,
     /// How many finished runs to list.
     #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
     pub limit: u32,

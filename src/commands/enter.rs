@@ -25,7 +25,7 @@ pub fn run(global: &Global, enter: Enter, printer: &Printer) -> Result<Status> {
     let sign = fork.as_ref().or(from.as_ref()).unwrap_or(workspace);
     let shell = shell::with_sign(shell::of_user(), &store, sign, &|name| std::env::var_os(name));
     let gone = global.directory.iter().chain(&enter.dir).cloned().collect();
-    let job = Job { argv: shell.argv, env: shell.env, is_shell: true, titled: true, gone };
+    let job = Job { argv: shell.argv, env: shell.env, is_shell: true, titled: true, log: false, gone };
     run::run(global, named, &enter.run, job, printer)
 }
 

@@ -21,8 +21,8 @@ pub fn run(global: &Global, exec: Exec, printer: &Printer) -> Result<Status> {
         return run_inside(&inside, global, exec);
     }
     let gone = global.directory.iter().cloned().collect();
-    let is_shell = is_interactive_shell(&exec.command);
-    let job = Job { argv: exec.command, env: Vec::new(), is_shell, titled: false, gone };
+    let is_shell = !exec.log && is_interactive_shell(&exec.command);
+    let job = Job { argv: exec.command, env: Vec::new(), is_shell, titled: false, log: exec.log, gone };
     run::run(global, global.directory.is_some(), &exec.run, job, printer)
 }
 
@@ -69,6 +69,10 @@ fn run_inside(inside: &Inside, global: &Global, exec: Exec) -> Result<Status> {
     }
     if exec.run.discard || exec.run.discard_on_failure {
         return Err(Error::failure("inside a run, what one command writes cannot be discarded by itself")
+            .with_hint("leave the run first"));
+    }
+    if exec.log {
+        return Err(Error::failure("inside a run there is no --log: it would be the outer run's as well")
             .with_hint("leave the run first"));
     }
     if exec.run.status_fd.is_some() {

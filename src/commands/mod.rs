@@ -50,6 +50,7 @@ pub mod status;
 pub mod stop;
 pub mod store;
 pub mod sync;
+pub mod tee;
 pub mod try_out;
 pub mod verify;
 pub mod workspace;
@@ -149,6 +150,7 @@ fn dispatch(global: Global, verb: Option<Verb>, printer: &Printer) -> Result<Sta
         Some(Verb::Answer(args)) => answer::run(&global, &args),
         Some(Verb::Checkpoint(args)) => checkpoint::run(&global, &args),
         Some(Verb::Flush(args)) => flush::run(&global, &args),
+        Some(Verb::Tee(args)) => tee::run(&args),
         None => first::run(&global, printer),
     }
 }
@@ -177,6 +179,7 @@ fn needs_outside(verb: &Verb) -> bool {
             | Verb::Answer(_)
             | Verb::Checkpoint(_)
             | Verb::Flush(_)
+            | Verb::Tee(_)
     )
 }
 
@@ -193,6 +196,7 @@ fn uses_store(verb: &Verb) -> bool {
             | Verb::Answer(_)
             | Verb::Checkpoint(_)
             | Verb::Flush(_)
+            | Verb::Tee(_)
     );
     !is_about_vrift
 }

@@ -71,6 +71,7 @@ pub fn run(
         started,
         ended: now_ms(),
         status: 0,
+        output: None,
     };
     match &taken {
         Some(taken) => say_taken(taken, &Of::workspace(&wanted.workspace), events),

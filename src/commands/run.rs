@@ -11,6 +11,7 @@ use serde_json::json;
 use super::announce::{Of, announce, report};
 use super::events::Events;
 use super::follow::Follower;
+use super::tee::{self, Log};
 use super::printer::{Printer, counted};
 use super::{Find, Status, attend, bar, place, psfs_stats, shape};
 use crate::cas::Digest;
@@ -26,7 +27,7 @@ use crate::psfs;
 use crate::psfs::library::Variant;
 use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::confine::Shape;
-use crate::session::leave::{Departure, Leaving, leave, record_run};
+use crate::session::leave::{Departure, Leaving, leave};
 use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
 use crate::session::quota::Watch;
@@ -42,6 +43,8 @@ pub struct Job {
     pub is_shell: bool,
     /// It changes the terminal's title.
     pub titled: bool,
+    /// What it prints is kept.
+    pub log: bool,
     /// The directories that were gone to on the way here, as the user named them.
     pub gone: Vec<PathBuf>,
 }
@@ -188,7 +191,19 @@ fn attempt(
     let watch = Watch::new(&session.project, &session.name, quota, !session.joined)?;
     let mut desk = attend::desk(&session, every, Some(watch));
     let follower = wanted.watch.then(|| Follower::start(&session, global, events));
-    let ran = command(&session, job, &cwd, wanted, events, desk.as_mut());
+    let mut run = Run {
+        workspace: session.workspace.clone(),
+        session: session.name.clone(),
+        argv,
+        cwd: cwd.clone().into_os_string().into_vec(),
+        started,
+        ended: 0,
+        status: 0,
+        output: None,
+    };
+    let mut log = job.log.then(|| Log::begin(&session.project, &run)).transpose()?;
+    let ran = command(&session, job, &cwd, (wanted, log.as_mut()), events, desk.as_mut());
+    run.ended = now_ms();
     drop(follower);
     if titled {
         printer.restore_title();
@@ -200,15 +215,6 @@ fn attempt(
             Err(why) => events.warn(&why.to_string()),
         }
     }
-    let mut run = Run {
-        workspace: session.workspace.clone(),
-        session: session.name.clone(),
-        argv,
-        cwd: cwd.into_os_string().into_vec(),
-        started,
-        ended: now_ms(),
-        status: 0,
-    };
     // Whatever became of the command, what the session wrote is taken in.
     let succeeded = matches!(ran, Ok(Exit::Code(0)));
     let discard = always || (wanted.discard_on_failure && !succeeded);
@@ -225,14 +231,16 @@ fn attempt(
     }
     if let Some((session, why)) = &departure.over {
         run.status = 125;
-        record_run(&departure.project, &run, None)?;
+        tee::record(&departure.project, run, None, (log, events))?;
         return Err(Error::failure(format!("session {session} was ended: {why}")).with_hint(format!(
             "what it wrote is kept aside: vrift recover {session} --keep, --diff or --drop"
         )));
     }
     run.status = ran?.status();
+    let status = u8::try_from(run.status).unwrap_or(u8::MAX);
     let head = departure.taken.as_ref().and_then(|taken| taken.number);
-    record_run(&departure.project, &run, head)?;
+    let workspace = run.workspace.clone();
+    tee::record(&departure.project, run, head, (log, events))?;
     if departure.taken.as_ref().is_some_and(|taken| taken.changed) {
         let _ = gc::start_if_due(&departure.project); // the next one may
         if let Err(why) = flush::start(&departure.project) {
@@ -240,13 +248,12 @@ fn attempt(
         }
     }
     if applying {
-        apply_own(&mut departure, &run.workspace, printer, events)?;
+        apply_own(&mut departure, &workspace, printer, events)?;
     }
     let mut project = departure.project;
     if place.is_throw_away && !trial {
         project = workspaces::delete(project, &place.workspace, false)?;
     }
-    let status = u8::try_from(run.status).unwrap_or(u8::MAX);
     Ok(Attempt::Ended(Ended { project, workspace: place.workspace, status }))
 }
 
@@ -326,7 +333,7 @@ fn command(
     session: &Session,
     job: Job,
     cwd: &Path,
-    wanted: &cli::Run,
+    (wanted, mut log): (&cli::Run, Option<&mut Log>),
     events: &Events<'_>,
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
@@ -347,12 +354,20 @@ fn command(
     // who asks for the end gets it, and what was written is taken in nevertheless
     ns::hold_until_exit();
     let command = Command { argv: job.argv, env, cwd: cwd.to_path_buf() };
-    let running = match job.is_shell {
+    let start = || match job.is_shell {
         true => session.link.run_shell(&command),
         false => session.link.run(&command),
+    };
+    let running = match log.as_deref_mut() {
+        Some(log) => log.around(start),
+        None => start(),
     }?;
     session.tidy();
-    tell(running, desk, events)
+    let exit = tell(running, desk, events);
+    if let Some(log) = log {
+        log.end(events);
+    }
+    exit
 }
 
 /// Waits for a command's end, and tells of both.

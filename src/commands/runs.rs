@@ -1,6 +1,7 @@
 //! `vrift runs`: live runs, what killed ones left, and finished ones.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,15 +10,22 @@ use serde_json::{Value, json};
 use super::Status;
 use super::printer::{Printer, Tone, age, took};
 use crate::cli::{Global, Runs};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::run::Run;
 use crate::session::live::{LiveRun, live_runs};
+use crate::session::output;
 use crate::session::project::Project;
 use crate::session::record::{Record, now_ms};
 use crate::session::recover::orphans;
 
 pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
     let project = super::project_to_read(global)?;
+    if let Err(why) = output::adopt(&project) {
+        printer.warn(&format!("what a killed run printed is not recorded: {why}"));
+    }
+    if let Some(which) = &args.log {
+        return show_output(&project, which.as_deref(), printer);
+    }
     let live = live_runs(&project)?;
     if args.watch {
         return watch(&project, &live, args.json.json, printer);
@@ -49,6 +57,49 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
     finished.iter().for_each(|(id, run)| show_finished((*id, run), &project.root, width, printer));
     if live.is_empty() && left.is_empty() && finished.is_empty() {
         printer.out("there has been no run yet\n");
+    }
+    Ok(0)
+}
+
+/// Prints what a run printed.
+fn show_output(project: &Project, which: Option<&str>, printer: &Printer) -> Result<Status> {
+    let manifest = &project.manifest;
+    let Some(which) = which else {
+        let last = manifest.runs_with_output(1)?.pop();
+        let (id, run) = last.ok_or_else(|| {
+            Error::failure("no run's output is kept").with_hint("vrift exec --log COMMAND keeps it")
+        })?;
+        return print_output(project, id, &run, printer);
+    };
+    let number: i64 = which
+        .strip_prefix('@')
+        .unwrap_or(which)
+        .parse()
+        .map_err(|_| Error::usage(format!("`{which}` is no run's number")).with_hint("vrift runs shows them"))?;
+    if let Some(run) = manifest.run(number)? {
+        return print_output(project, number, &run, printer);
+    }
+    let live = u32::try_from(number).ok().map(|launcher| output::of_live(project, launcher)).transpose()?.flatten();
+    let bytes = live.ok_or_else(|| {
+        Error::failure(format!("there is no run {number} whose output is kept")).with_hint("vrift runs shows them")
+    })?;
+    printer.out_bytes(&bytes);
+    Ok(0)
+}
+
+fn print_output(project: &Project, id: i64, run: &Run, printer: &Printer) -> Result<Status> {
+    let Some(kept) = &run.output else {
+        return Err(Error::failure(format!("the output of run @{id} is not kept"))
+            .with_hint("vrift exec --log COMMAND keeps it, for 14 days at least"));
+    };
+    if let Some(mut file) = output::open(project, kept)? {
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match file.read(&mut piece).map_err(|error| Error::io("read", "what the run printed", &error))? {
+                0 => break,
+                length => printer.out_bytes(&piece[..length]),
+            }
+        }
     }
     Ok(0)
 }
@@ -148,7 +199,7 @@ fn json_of_finished(id: i64, run: &Run) -> Value {
     json!({
         "run": id, "workspace": run.workspace, "session": run.session, "command": list(&run.argv),
         "directory": String::from_utf8_lossy(&run.cwd), "started": run.started, "ended": run.ended,
-        "status": run.status,
+        "status": run.status, "output": run.output.as_ref().map(|output| output.size),
     })
 }
 

@@ -40,7 +40,7 @@ pub fn run(global: &Global, args: Try, printer: &Printer) -> Result<Status> {
         }
     }
     let gone = global.directory.iter().cloned().collect();
-    let job = Job { argv: command, env: Vec::new(), is_shell: false, titled: false, gone };
+    let job = Job { argv: command, env: Vec::new(), is_shell: false, titled: false, log: false, gone };
     let named = global.directory.is_some();
     let Ended { project, workspace, status } = run::run_in_trial((global, named), &wanted, job, printer)?;
     let changed = summary(&project, &workspace, printer)?;

@@ -205,6 +205,7 @@ mod tests {
             started: 0,
             ended: 0,
             status: 0,
+            output: None,
         };
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         manifest.move_head(id, None, &a, Cause::Sync).unwrap();

@@ -8,9 +8,9 @@ use crate::cas::Digest;
 use crate::error::Result;
 
 /// Heads younger than this many seconds are kept.
-const YOUNG: i64 = 14 * 24 * 3600;
+pub(super) const YOUNG: i64 = 14 * 24 * 3600;
 /// This many of a workspace's newest heads are kept.
-const NEWEST: usize = 50;
+pub(super) const NEWEST: usize = 50;
 /// Of a workspace's heads these are kept whatever they hold: the present one, and the one
 /// that `undo` goes back to.
 pub const ALWAYS: usize = 2;
@@ -147,6 +147,7 @@ mod tests {
             "conflict.path",
             "run.argv",
             "run.cwd",
+            "run.output", // an object: Manifest::outputs
             "host_stamp.dir",
             "host_stamp.body",
         ];

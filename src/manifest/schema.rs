@@ -12,7 +12,7 @@
 //! | `merged` | the root of another workspace that a merge brought in, and the head it made |
 //! | `pending` | a take-in that has committed and whose staging is still to be put away |
 //! | `conflict` | what two sides made of a path, with their versions; a path may have several; `resolved`: the head that decided it |
-//! | `run` | one finished `exec` or `enter` |
+//! | `run` | one finished `exec` or `enter`; the object with what it printed, where that was kept |
 //! | `host_stamp` | what sync last saw of one host directory: a cache |
 //!
 //! `PRAGMA user_version` is the number of migrations applied. A number above ours
@@ -136,6 +136,7 @@ ALTER TABLE conflict_kept RENAME TO conflict;
 CREATE INDEX conflict_by_path ON conflict(workspace, path, id);
 ",
     "ALTER TABLE head ADD COLUMN host_base BLOB;",
+    "ALTER TABLE run ADD COLUMN output BLOB; ALTER TABLE run ADD COLUMN output_size INTEGER;",
 ];
 
 /// What a manifest's version means to this build.

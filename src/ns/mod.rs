@@ -97,6 +97,11 @@ pub fn leads_its_group() -> bool {
     sys::process_group() == rustix::process::getpid().as_raw_nonzero().get()
 }
 
+/// Lets a process of a background group print to its terminal, whatever that is set to (SIGTTOU).
+pub fn write_to_any_terminal() {
+    sys::set_disposition(libc::SIGTTOU, true);
+}
+
 /// Where init failed outside the plan; a plan's steps count from 0.
 const STEP_MAPS: usize = usize::MAX;
 const STEP_DETACH: usize = usize::MAX - 1;

@@ -29,6 +29,14 @@ pub fn claim(option: &str, fd: i32) -> Result<OwnedFd> {
     Ok(ours)
 }
 
+/// The descriptor of this number, which who started us opened for us alone.
+pub fn take(what: &str, fd: i32) -> Result<OwnedFd> {
+    let ours = claim(what, fd)?;
+    // SAFETY: nothing of this process has the number: it was passed to it, and is closed once.
+    unsafe { rustix::io::close(fd) };
+    Ok(ours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,7 @@ pub mod mountinfo;
 pub mod mounts;
 mod moved;
 pub mod open;
+pub mod output;
 pub mod plain;
 pub mod plan;
 pub mod power;

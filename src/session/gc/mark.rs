@@ -90,6 +90,7 @@ impl<'a> Marks<'a> {
             let dir = &mark.walked.dir;
             let (roots, heads) = mark.manifest.rehearse(|manifest| {
                 manifest.drop_deleted_workspaces()?;
+                manifest.drop_old_outputs()?;
                 tidy::rehearse(self.store, manifest, dir, swept)?;
                 Ok((manifest.named_roots()?, manifest.old_heads()?))
             })?;
@@ -175,6 +176,7 @@ impl Mark {
         for root in roots.into_iter().chain(walked.started_from()?) {
             walked.root(&self.manifest, &root, kept)?;
         }
+        walked.outputs(&self.manifest, kept)?;
         let live = walked.bytes;
         let limit = limit_of(&self.manifest)?.unwrap_or(live.max(LEAST_HISTORY));
         let mut expired = Vec::new();
@@ -208,6 +210,16 @@ impl Walked {
         })
     }
 
+    /// Marks what runs printed.
+    fn outputs(&mut self, manifest: &Manifest, kept: &mut HashSet<Name>) -> Result<()> {
+        for (_, output) in manifest.outputs()? {
+            if kept.insert(output.digest.object_name()) {
+                self.bytes += output.size;
+            }
+        }
+        Ok(())
+    }
+
     /// Marks all that is named now, if anything was committed since, or `anyway`.
     fn again(&mut self, manifest: &Manifest, anyway: bool, kept: &mut HashSet<Name>) -> Result<()> {
         let version = manifest.data_version()?;
@@ -220,7 +232,7 @@ impl Walked {
         for root in manifest.named_roots()?.into_iter().chain(self.started_from()?).chain(heads) {
             self.root(manifest, &root, kept)?;
         }
-        Ok(())
+        self.outputs(manifest, kept)
     }
 
     /// The roots that sessions started from, live and orphaned ones.

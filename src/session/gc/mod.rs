@@ -115,6 +115,7 @@ pub fn record(store: &Store, words: &[&str], started: i64, status: i32) -> Resul
         started,
         ended: now_ms(),
         status,
+        output: None,
     };
     for (_, manifest) in registry::manifests(store)? {
         manifest.add_run(&run, None)?;

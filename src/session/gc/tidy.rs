@@ -18,7 +18,7 @@ use crate::session::record::{self, Record, is_of};
 use crate::session::recover::is_expired;
 use crate::session::staging::sessions;
 use crate::session::workspaces::forget_stale;
-use crate::session::{plain, stack, take_in};
+use crate::session::{output, plain, stack, take_in};
 
 /// Puts away in all projects. No manifest is open.
 pub fn all(store: &Store, quiet: bool, swept: &mut Swept) -> Result<()> {
@@ -42,8 +42,11 @@ fn one(store: &Store, dir: &Path, quiet: bool, swept: &mut Swept) -> Result<()> 
     let Some(manifest) = registry::manifest_of(dir)? else { return Ok(()) };
     let Some(root) = identity::path_of(&manifest)? else { return Ok(()) };
     manifest.drop_deleted_workspaces()?;
+    manifest.drop_old_outputs()?;
     drop(manifest);
     let place = Place::of_state(store, dir, root)?;
+    output::remove_halves(&place);
+    output::adopt(&place.again()?.open()?)?;
     drop(forget_stale(place.again()?.open()?)?);
     let (before, lowers) = {
         let project = place.again()?.open()?;

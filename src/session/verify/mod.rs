@@ -24,9 +24,10 @@ use self::lowers::Looked;
 pub use self::repair::Repaired;
 use super::project::{Project, identity, was_used};
 use crate::cas::finding::{Finding, Subject, What};
-use crate::cas::verify::{How, Wanted};
+use crate::cas::verify::{How, Needed, Wanted};
 use crate::cas::{Digest, Store, quarantine};
 use crate::error::{Error, Result, looked, plain};
+use crate::manifest::run::Output;
 use crate::manifest::verify::{BROKEN, Forest};
 use crate::manifest::{Manifest, db};
 use crate::os::userns::as_root_of_own_files;
@@ -141,6 +142,9 @@ fn project(
     let forest = Forest::read(&manifest)?;
     report.trees += forest.len();
     forest.wanted(wanted);
+    for (_, Output { digest, size }) in manifest.outputs()? {
+        wanted.insert(digest.object_name(), Needed { digest, size, sparse: false });
+    }
     report.found.extend(forest.found);
     drop(manifest); // a child opens its own
     let again = Store::open_to_read(store.root())?;
@@ -180,6 +184,14 @@ fn tell_who_needs(store: &Store, report: &mut Report) {
     let digests: HashSet<Digest> = lost.iter().filter_map(|hex| Digest::from_hex(hex)).collect();
     for dir in places::projects(store.root()).unwrap_or_default() {
         let Ok(manifest) = Manifest::open_in(store, &dir) else { continue };
+        for (run, output) in manifest.outputs().unwrap_or_default() {
+            let hex = output.digest.hex();
+            for finding in &mut report.found {
+                if matches!(&finding.subject, Subject::Object(it) if *it == hex) {
+                    finding.needed_by.push(("what runs printed".into(), format!("@{run}")));
+                }
+            }
+        }
         let Ok(forest) = Forest::read(&manifest) else { continue };
         for hit in forest.hits(&manifest, &digests) {
             let hex = hit.lost.hex();

@@ -14,6 +14,7 @@ use crate::manifest::db;
 use crate::os::lock;
 use crate::psfs::{library, table};
 use crate::session::apply::journal;
+use crate::session::output;
 use crate::session::plain;
 use crate::session::project::Project;
 use crate::session::record::Record;
@@ -22,7 +23,7 @@ use crate::session::tables;
 use crate::session::tier1::NOTHING;
 
 /// Directories of a project.
-const DIRS: [&str; 6] = ["base", "layers", "staging", "vdir", NOTHING, plain::DIR];
+const DIRS: [&str; 7] = ["base", "layers", "staging", "vdir", NOTHING, plain::DIR, output::DIR];
 /// Files of a project, but for locks.
 const FILES: [&str; 4] = ["manifest.db", "manifest.db-wal", "manifest.db-shm", "manifest.db-journal"];
 
