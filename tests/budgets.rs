@@ -191,5 +191,6 @@ fn a_sync_of_nothing_costs_what_it_may() {
     std::thread::sleep(std::time::Duration::from_millis(50));
     world.run(["sync"]).ok();
     let Some(cost) = cost(&world, &["-q", "sync"]) else { return };
-    within("sync", cost, Cost { calls: 450, statements: 16, bytes: 16 });
+    // the number of the walk, before and after
+    within("sync", cost, Cost { calls: 460, statements: 16, bytes: 96 });
 }

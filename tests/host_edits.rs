@@ -4,6 +4,8 @@ mod support;
 
 use std::path::Path;
 
+use vrift::os::lock::{Hold, Lock};
+
 use support::World;
 
 /// Prints what it builds, one object a source.
@@ -207,4 +209,80 @@ fn lines_that_both_sides_changed_apart_are_merged() {
     assert_eq!((ran.stderr().as_str(), ran.stdout().as_str()), ("", "one\n2\n3\n4\nfive\n755\n"));
     assert_eq!(world.read("list"), "1\n2\n3\n4\nfive\n");
     assert!(world.run(["status", "--json"]).ok().contains("\"conflicts\": []"));
+}
+
+/// Syncs that wait for each other while a walk is held back, and what it cost them.
+fn at_once(world: &World, count: usize) -> usize {
+    let statements = world.path().join("statements");
+    let _ = std::fs::remove_file(&statements);
+    let lock = Lock::wait(&world.project_dir().join("sync.lock"), Hold::Exclusive).unwrap();
+    let start = |_| world.vrift().args(["sync"]).env("VRIFT_STATEMENTS", &statements).spawn().unwrap();
+    let syncs: Vec<_> = (0..count).map(start).collect();
+    let waits = |child: &std::process::Child| {
+        let place = format!("/proc/{}/wchan", child.id());
+        std::fs::read_to_string(place).unwrap_or_default().contains("lock")
+            || std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).is_ok_and(|call| call.starts_with("73 "))
+    };
+    let began = std::time::Instant::now();
+    while !syncs.iter().all(waits) && began.elapsed() < std::time::Duration::from_secs(5) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    drop(lock);
+    for mut sync in syncs {
+        assert!(sync.wait().unwrap().success());
+    }
+    std::fs::read_to_string(&statements).unwrap().lines().filter(|line| line.contains("FROM host_stamp")).count()
+}
+
+#[test]
+fn syncs_that_wait_for_each_other_share_one_walk() {
+    let world = World::new();
+    world.write("f", "1\n");
+    world.run(["sync"]).ok();
+    world.edit("f", "2\n");
+    let alone = at_once(&world, 1);
+    assert!(alone > 0);
+    world.edit("f", "3\n");
+    assert_eq!(at_once(&world, 8), alone, "eight read the stamps as often as one");
+    let out = world.path().join("out");
+    world.run(["export", "main", out.to_str().unwrap()]).ok();
+    assert_eq!(std::fs::read_to_string(out.join("f")).unwrap(), "3\n");
+    // what was asked for otherwise is another walk
+    let lock = Lock::wait(&world.project_dir().join("sync.lock"), Hold::Exclusive).unwrap();
+    let one = world.vrift().args(["sync"]).spawn().unwrap();
+    let other = world.vrift().args(["sync", "--config", "paths.hide=f"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    drop(lock);
+    [one, other].into_iter().for_each(|mut sync| assert!(sync.wait().unwrap().success()));
+}
+
+/// A walk that had begun before may have passed what was written since.
+#[test]
+fn a_walk_that_had_begun_is_not_enough() {
+    let world = World::new();
+    for dir in 0..25 {
+        for file in 0..30 {
+            world.write(&format!("{dir}/{file}"), "x");
+        }
+    }
+    world.run(["sync"]).ok();
+    let lock = world.project_dir().join("sync.lock");
+    for round in 0..4 {
+        let mut first = world.vrift().args(["sync"]).spawn().unwrap();
+        // somewhere in its walk, or behind it
+        while first.try_wait().unwrap().is_none()
+            && Lock::attempt(&lock, Hold::Exclusive).unwrap().is_some()
+        {}
+        std::thread::sleep(std::time::Duration::from_millis(2 * round));
+        let pid = rustix::process::Pid::from_child(&first);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::STOP);
+        world.edit("0/0", &format!("edit {round}\n"));
+        let mut second = world.vrift().args(["sync"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
+        assert!(second.wait().unwrap().success() && first.wait().unwrap().success());
+        let out = world.path().join(format!("out{round}"));
+        world.run(["export", "main", out.to_str().unwrap()]).ok();
+        assert_eq!(std::fs::read_to_string(out.join("0/0")).unwrap(), format!("edit {round}\n"));
+    }
 }

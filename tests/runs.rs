@@ -388,7 +388,12 @@ fn what_a_run_prints_is_shown_and_kept_in_order() {
     assert!(world.run(["runs", "--log", "99999999"]).fails(1).contains("no run"));
     world.run(["runs", "--log", "x"]).fails(2);
     world.run(["exec", "--log", "no-such-program"]).fails(127);
-    assert!(world.run(["exec", "sh", "-c", &format!("{vrift} exec --log true")]).fails(125).contains("inside a run"));
+    assert!(
+        world
+            .run(["exec", "sh", "-c", &format!("{vrift} exec --log true")])
+            .fails(125)
+            .contains("inside a run")
+    );
     assert_eq!(spools(&world), 0);
     // gc and verify know of it
     world.run(["gc"]).ok();

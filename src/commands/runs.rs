@@ -71,17 +71,17 @@ fn show_output(project: &Project, which: Option<&str>, printer: &Printer) -> Res
         })?;
         return print_output(project, id, &run, printer);
     };
-    let number: i64 = which
-        .strip_prefix('@')
-        .unwrap_or(which)
-        .parse()
-        .map_err(|_| Error::usage(format!("`{which}` is no run's number")).with_hint("vrift runs shows them"))?;
+    let number: i64 = which.strip_prefix('@').unwrap_or(which).parse().map_err(|_| {
+        Error::usage(format!("`{which}` is no run's number")).with_hint("vrift runs shows them")
+    })?;
     if let Some(run) = manifest.run(number)? {
         return print_output(project, number, &run, printer);
     }
-    let live = u32::try_from(number).ok().map(|launcher| output::of_live(project, launcher)).transpose()?.flatten();
+    let live =
+        u32::try_from(number).ok().map(|launcher| output::of_live(project, launcher)).transpose()?.flatten();
     let bytes = live.ok_or_else(|| {
-        Error::failure(format!("there is no run {number} whose output is kept")).with_hint("vrift runs shows them")
+        Error::failure(format!("there is no run {number} whose output is kept"))
+            .with_hint("vrift runs shows them")
     })?;
     printer.out_bytes(&bytes);
     Ok(0)

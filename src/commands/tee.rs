@@ -70,8 +70,10 @@ impl Log {
         // no key of the terminal, and no signal for the group, is for it
         command.process_group(0).stdin(OwnedFd::from(theirs)).current_dir("/");
         let lock = kept.lock().map(|lock| lock.fd().as_fd());
-        let passed: Vec<BorrowedFd<'_>> =
-            [Some(from_out.as_fd()), from_err.as_ref().map(AsFd::as_fd), lock].into_iter().flatten().collect();
+        let passed: Vec<BorrowedFd<'_>> = [Some(from_out.as_fd()), from_err.as_ref().map(AsFd::as_fd), lock]
+            .into_iter()
+            .flatten()
+            .collect();
         let inherit = |flags: FdFlags| passed.iter().try_for_each(|fd| fcntl_setfd(fd, flags)).map_err(fail);
         inherit(FdFlags::empty())?;
         let child = command.spawn().context("start", "what keeps the output");
@@ -86,7 +88,8 @@ impl Log {
         let fail = |errno: Errno| Error::io("exchange", "standard output", &errno.into());
         let aside = |fd: BorrowedFd<'_>| fcntl_dupfd_cloexec(fd, 3).map_err(fail);
         let (our_out, our_err) = (aside(std::io::stdout().as_fd())?, aside(std::io::stderr().as_fd())?);
-        let put = |out: &OwnedFd, err: &OwnedFd| dup2_stdout(out).and_then(|()| dup2_stderr(err)).map_err(fail);
+        let put =
+            |out: &OwnedFd, err: &OwnedFd| dup2_stdout(out).and_then(|()| dup2_stderr(err)).map_err(fail);
         put(&out, &err)?;
         let started = start();
         put(&our_out, &our_err)?;
@@ -147,7 +150,9 @@ pub fn run(args: &cli::Tee) -> Result<Status> {
         streams.push(Stream::new(claim(err)?, stderr.as_fd())?);
     }
     let mut keeping = Keeping { spool: Some(Spool::begin(&args.spool)?), why: None };
-    let mut control = Some(UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().context("copy", "standard input")?));
+    let mut control = Some(UnixStream::from(
+        std::io::stdin().as_fd().try_clone_to_owned().context("copy", "standard input")?,
+    ));
     while !streams.is_empty() {
         let asked = {
             let mut fds: Vec<PollFd<'_>> =

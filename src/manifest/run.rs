@@ -155,7 +155,8 @@ mod tests {
     fn what_runs_printed_is_forgotten_with_heads_of_that_age() {
         let dir = tempfile::tempdir().unwrap();
         let manifest = Manifest::open(dir.path()).unwrap();
-        let output = |text: &str| Some(Output { digest: Digest::of(text.as_bytes()), size: text.len() as u64 });
+        let output =
+            |text: &str| Some(Output { digest: Digest::of(text.as_bytes()), size: text.len() as u64 });
         let run = |ended, output| Run {
             workspace: "main".into(),
             session: "s".into(),
@@ -169,11 +170,15 @@ mod tests {
         let old = manifest.add_run(&run(1, output("old")), None).unwrap();
         let young = manifest.add_run(&run(now() * 1000, output("young")), None).unwrap();
         let empty = manifest.add_run(&run(1, output("")), None).unwrap();
-        let ids = |manifest: &Manifest| manifest.outputs().unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        let ids = |manifest: &Manifest| {
+            manifest.outputs().unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+        };
         manifest.drop_old_outputs().unwrap();
         assert_eq!(ids(&manifest), [old, young], "the newest stay whatever their age");
         assert_eq!(manifest.run(empty).unwrap().unwrap().output, output(""));
-        (0..50).for_each(|_| drop(manifest.add_run(&run(1, None), None).unwrap()));
+        for _ in 0..50 {
+            manifest.add_run(&run(1, None), None).unwrap();
+        }
         manifest.drop_old_outputs().unwrap();
         assert_eq!(ids(&manifest), [young]);
         assert_eq!(manifest.runs_with_output(9).unwrap().len(), 1);

@@ -83,7 +83,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let half = 10;
         for (number, (length, piece)) in
-            [(0, 1), (5, 2), (10, 10), (19, 3), (20, 20), (21, 1), (25, 25), (39, 4), (40, 7), (173, 31)].into_iter().enumerate()
+            [(0, 1), (5, 2), (10, 10), (19, 3), (20, 20), (21, 1), (25, 25), (39, 4), (40, 7), (173, 31)]
+                .into_iter()
+                .enumerate()
         {
             let path = dir.path().join(number.to_string());
             let all: Vec<u8> = (0..length).map(|byte: u8| byte).collect();

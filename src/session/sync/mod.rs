@@ -15,6 +15,7 @@ pub mod outside;
 mod read;
 mod repository;
 mod tracked;
+mod turn;
 pub mod walk;
 
 use std::collections::{HashMap, HashSet};
@@ -26,8 +27,10 @@ pub use walk::LeftOut;
 
 use self::assemble::{Assembled, assemble, newly_own};
 use self::class::Classes;
+use self::turn::Turn;
 use self::walk::{Walk, Walked, walk};
 use crate::cas::Digest;
+use crate::cas::store::Publishing;
 use crate::error::{Context, Error, Kind, Result};
 use crate::manifest::dir::{lookup, read_root};
 use crate::manifest::edit::{Edit, apply};
@@ -38,7 +41,6 @@ use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{MAIN, Workspace};
 use crate::os::failpoint;
 pub(super) use crate::os::filesystem::clock_of;
-use crate::os::lock::{Hold, Lock};
 use crate::progress::Meter;
 use crate::session::apply;
 use crate::session::git;
@@ -100,10 +102,28 @@ pub struct Options {
 pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter) -> Result<Report> {
     let _host = apply::host_at_rest(project)?;
     // Of two walks at once the older one could be recorded last, with the newer one's stamps.
-    let _alone = Lock::wait(&project.sync_lock(), Hold::Exclusive)?;
+    let walking = match Turn::take(project, workspace, options)? {
+        Turn::Ours(walking) => walking,
+        Turn::Theirs => return Ok(Report::default()),
+    };
     let token = project.store.publishing()?;
+    let mut report = Report::default();
+    let number = sync_alone(project, workspace, options, (&token, meter), &mut report)?;
+    walking.done(project, number)?;
+    Ok(report)
+}
+
+/// Nobody else walks meanwhile. Returns the workspace's number.
+fn sync_alone(
+    project: &Project,
+    workspace: &str,
+    options: Options,
+    (token, meter): (&Publishing, &Meter),
+    report: &mut Report,
+) -> Result<i64> {
     let manifest = &project.manifest;
-    let first = manifest.known_workspace(workspace)?.head.is_none();
+    let now = manifest.known_workspace(workspace)?;
+    let (number, first) = (now.id, now.head.is_none());
     let stamps = manifest.stamps()?;
     let classes = Classes::of_project(&project.root, &project.config);
     let recorded = Recorded::read(project)?;
@@ -113,7 +133,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     }
     let walked = settled(&project.root, || Walk {
         store: &project.store,
-        token: Some(&token),
+        token: Some(token),
         stamps: &stamps,
         classes: &classes,
         unreadable: &unreadable,
@@ -124,7 +144,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         began: clock_of(&project.root),
         meter,
     })?;
-    let mut report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
+    *report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
     if !first && !options.accept_deletions {
         let by_us = usize::try_from(apply::gone_by_us(manifest)?).unwrap_or(usize::MAX);
         refuse_mass_deletion(&walked, counted(&stamps, &walked).saturating_sub(by_us), project)?;
@@ -141,7 +161,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     let same_git_files = git::recorded(project)? == git_files;
     if !first && same_mounts && same_git_files && nothing_to_do(project, workspace, &walked, &stamps)? {
         report.left_out = news(walked.left_out, &unreadable);
-        return Ok(report);
+        return Ok(number);
     }
     failpoint::at("sync.walked").context("take in", &project.root)?;
     let mut walked = walked;
@@ -153,8 +173,8 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
         let assembled = assemble(manifest, walked, &stamps)?;
         let now = manifest.known_workspace(workspace)?;
         let mounted: HashSet<Vec<u8>> = mounts.found.iter().map(|found| found.path.clone()).collect();
-        let text = Lines { store: &project.store, token: &token };
-        let head = take_over(project, &now, &assembled, (newly_own, &mounted), &text, &mut report)?;
+        let text = Lines { store: &project.store, token };
+        let head = take_over(project, &now, &assembled, (newly_own, &mounted), &text, report)?;
         if !same_mounts {
             mounts.write(project)?;
         }
@@ -179,7 +199,7 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     {
         report.left_out.insert(0, LeftOut { path: b".".to_vec(), why, unreadable: false, is_dir: true });
     }
-    Ok(report)
+    Ok(number)
 }
 
 /// Walks until no repository changes meanwhile: a few times only, for the order in which
