@@ -221,7 +221,8 @@ fn at_once(world: &World, count: usize) -> usize {
     let waits = |child: &std::process::Child| {
         let place = format!("/proc/{}/wchan", child.id());
         std::fs::read_to_string(place).unwrap_or_default().contains("lock")
-            || std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).is_ok_and(|call| call.starts_with("73 "))
+            || std::fs::read_to_string(format!("/proc/{}/syscall", child.id()))
+                .is_ok_and(|call| call.starts_with("73 "))
     };
     let began = std::time::Instant::now();
     while !syncs.iter().all(waits) && began.elapsed() < std::time::Duration::from_secs(5) {
@@ -231,7 +232,11 @@ fn at_once(world: &World, count: usize) -> usize {
     for mut sync in syncs {
         assert!(sync.wait().unwrap().success());
     }
-    std::fs::read_to_string(&statements).unwrap().lines().filter(|line| line.contains("FROM host_stamp")).count()
+    std::fs::read_to_string(&statements)
+        .unwrap()
+        .lines()
+        .filter(|line| line.contains("FROM host_stamp"))
+        .count()
 }
 
 #[test]
@@ -270,9 +275,9 @@ fn a_walk_that_had_begun_is_not_enough() {
     for round in 0..4 {
         let mut first = world.vrift().args(["sync"]).spawn().unwrap();
         // somewhere in its walk, or behind it
-        while first.try_wait().unwrap().is_none()
-            && Lock::attempt(&lock, Hold::Exclusive).unwrap().is_some()
-        {}
+        while first.try_wait().unwrap().is_none() && Lock::attempt(&lock, Hold::Exclusive).unwrap().is_some()
+        {
+        }
         std::thread::sleep(std::time::Duration::from_millis(2 * round));
         let pid = rustix::process::Pid::from_child(&first);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::STOP);

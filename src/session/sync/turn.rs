@@ -88,7 +88,8 @@ impl Purpose {
     fn of(project: &Project, workspace: i64, options: Options) -> Self {
         let Options { accept_deletions, thorough } = options;
         let cold = &project.config.cold;
-        let text = format!("{workspace} {accept_deletions} {thorough} {} {cold:?}", project.config.fingerprint());
+        let text =
+            format!("{workspace} {accept_deletions} {thorough} {} {cold:?}", project.config.fingerprint());
         let mut short = [0; 16];
         short.copy_from_slice(&Digest::of(text.as_bytes()).as_bytes()[..16]);
         Self(short)
