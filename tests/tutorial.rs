@@ -1,75 +1,15 @@
-//! The tutorial and the README's first example, as a new user would type them: a fresh HOME, nothing
+//! The tutorial, the recipes and the README's first example, as a new user would type them: a fresh HOME, nothing
 //! but the text to go by. What is printed is what the text says.
 
 mod support;
+#[path = "support/typed.rs"]
+mod typed;
 
 use std::path::Path;
 use std::process::Command;
 
 use support::World;
-
-/// A command and the lines that it is to print.
-struct Typed {
-    command: String,
-    prints: Vec<String>,
-}
-
-/// The commands of a text's blocks of this kind.
-fn typed(text: &str, fence: &str) -> Vec<Typed> {
-    let mut commands: Vec<Typed> = Vec::new();
-    let mut inside = false;
-    for line in text.lines() {
-        if line.starts_with("```") {
-            inside = !inside && line == fence;
-        } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
-            commands.push(Typed { command: command.into(), prints: Vec::new() });
-        } else if let (true, Some(last)) = (inside, commands.last_mut()) {
-            last.prints.push(line.into());
-        }
-    }
-    commands
-}
-
-/// Whether a line is as written; `…` stands for anything.
-fn is_as_written(line: &str, written: &str) -> bool {
-    let Some((start, rest)) = written.split_once('…') else { return line == written };
-    let Some(mut left) = line.strip_prefix(start) else { return false };
-    let parts: Vec<&str> = rest.split('…').collect();
-    let (end, between) = parts.split_last().unwrap();
-    for part in between {
-        let Some(at) = left.find(part) else { return false };
-        left = &left[at + part.len()..];
-    }
-    left.ends_with(end)
-}
-
-/// A shell's state from one command to the next is its directory.
-struct Shell<'a> {
-    world: &'a World,
-    at: std::path::PathBuf,
-}
-
-impl Shell<'_> {
-    /// What it prints, on either stream.
-    fn types(&mut self, command: &str) -> String {
-        let place = self.world.path().join("place");
-        let script = format!("exec 2>&1\n{command}\nended=$?\npwd > '{}'\nexit $ended", place.display());
-        let mut shell: Command = self.world.command_alone("/bin/sh");
-        let tools = Path::new(env!("CARGO_BIN_EXE_vrift")).parent().unwrap();
-        let path = std::env::join_paths(
-            std::iter::once(tools.to_path_buf())
-                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-        );
-        // as it is without any setting of ours
-        shell.env("PATH", path.unwrap()).env_remove("VRIFT_STORE").env_remove("VRIFT_GC_AUTO");
-        shell.env("VRIFT_SOURCE", env!("CARGO_MANIFEST_DIR")).current_dir(&self.at);
-        let output = shell.args(["-c", &script]).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{command}: {:?}\n{said}", output.status);
-        self.at = std::fs::read_to_string(place).unwrap().trim_end().into();
-        said
-    }
-}
+use typed::{Shell, Typed, is_as_written, typed};
 
 fn source(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -90,16 +30,8 @@ fn the_tutorial_is_true() {
         return;
     }
     let world = World::new();
-    let mut shell = Shell { world: &world, at: world.path().to_path_buf() };
-    let commands = typed(&source("docs/tutorial.md"), "```console");
-    assert!(commands.len() > 20);
-    for Typed { command, prints } in commands {
-        let said = shell.types(&command);
-        let lines: Vec<&str> = said.lines().collect();
-        let fits = lines.len() == prints.len()
-            && lines.iter().zip(&prints).all(|(line, written)| is_as_written(line, written));
-        assert!(fits, "$ {command}\nprints\n{said}\nand is to print\n{}", prints.join("\n"));
-    }
+    let mut shell = Shell::new(&world);
+    assert!(shell.follows(&source("docs/tutorial.md"), "```console") > 20);
 }
 
 #[test]
@@ -109,7 +41,7 @@ fn the_readmes_first_example_is_true() {
         return;
     }
     let world = World::new();
-    let mut shell = Shell { world: &world, at: world.path().to_path_buf() };
+    let mut shell = Shell::new(&world);
     shell.types("mkdir examples && cp -r \"$VRIFT_SOURCE/examples/hello\" examples/hello");
     let commands = typed(&source("README.md"), "```");
     assert!(commands.len() >= 5);
@@ -126,6 +58,75 @@ fn the_readmes_first_example_is_true() {
             assert!(!said.contains("main.o"), "{said}");
         }
     }
+}
+
+/// Types a recipe's commands, where these tools are.
+fn recipe(page: &str, tools: &[&str]) {
+    let missing: Vec<_> =
+        tools.iter().filter(|tool| Command::new("which").arg(tool).output().is_ok_and(|found| !found.status.success())).collect();
+    if !missing.is_empty() {
+        return support::skipped(&format!("missing: {missing:?}"));
+    }
+    let world = World::new();
+    assert!(Shell::new(&world).follows(&source(&format!("docs/recipes/{page}.md")), "```console") > 3);
+}
+
+#[test]
+fn the_recipe_for_agents_is_true() {
+    needs_sessions!();
+    recipe("agents", &["make", "cc", "git"]);
+}
+
+#[test]
+fn the_recipe_for_ci_is_true() {
+    needs_sessions!();
+    recipe("ci-cache", &["make", "cc", "git"]);
+}
+
+#[test]
+fn the_recipe_for_cargo_is_true() {
+    needs_sessions!();
+    recipe("cargo", &["cargo", "git"]);
+}
+
+#[test]
+fn the_recipe_for_npm_is_true() {
+    needs_sessions!();
+    recipe("npm", &["npm", "node", "git"]);
+}
+
+#[test]
+fn the_recipe_for_cmake_is_true() {
+    needs_sessions!();
+    recipe("cmake", &["cmake", "make", "cc", "git"]);
+}
+
+#[test]
+fn the_recipe_for_python_is_true() {
+    needs_sessions!();
+    recipe("python", &["python3", "git"]);
+}
+
+#[test]
+fn the_recipe_for_an_ide_is_true() {
+    needs_sessions!();
+    if rustix::process::geteuid().is_root() {
+        // sshd of root gives its privileges away by setgroups, which a user namespace refuses
+        eprintln!("skipped: as an ordinary user it is");
+        return;
+    }
+    recipe("ide", &["/usr/sbin/sshd", "ssh", "ssh-keygen", "make", "cc", "git"]);
+}
+
+#[test]
+fn the_recipe_for_a_devcontainer_is_true() {
+    needs_sessions!();
+    let text = source("docs/recipes/devcontainer.md");
+    let json = text.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let config: serde_json::Value = serde_json::from_str(json).unwrap();
+    let profile = config["runArgs"][1].as_str().unwrap().strip_prefix("seccomp=").unwrap();
+    serde_json::from_str::<serde_json::Value>(&source(profile)).unwrap();
+    recipe("devcontainer", &["make", "cc", "git"]);
 }
 
 #[test]
@@ -145,14 +146,15 @@ fn what_troubleshooting_explains_is_said() {
 fn the_book_is_whole() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let summary = source("docs/SUMMARY.md");
-    let pages = std::fs::read_dir(&docs).unwrap().flatten().map(|entry| entry.path());
+    let pages = walkdir::WalkDir::new(&docs).into_iter().flatten().map(walkdir::DirEntry::into_path);
     for page in pages.filter(|path| path.extension().is_some_and(|end| end == "md")) {
-        let name = page.file_name().unwrap().to_str().unwrap();
+        let name = page.strip_prefix(&docs).unwrap().to_str().unwrap();
+        let here = page.parent().unwrap();
         assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the book");
         let text = std::fs::read_to_string(&page).unwrap();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap();
-            let is_here = file.is_empty() || file.contains("://") || docs.join(file).exists();
+            let is_here = file.is_empty() || file.contains("://") || here.join(file).exists();
             assert!(is_here, "{name}: {target} leads nowhere");
         }
     }
@@ -164,4 +166,9 @@ fn three_dots_stand_for_anything() {
     assert!(!is_as_written("taken in 3 files, 4 B", "taken in … files, … new"));
     assert!(!is_as_written("hello", "hell"));
     assert!(is_as_written("a", "…") && is_as_written("", "…"));
+    let all = |lines: &[&str], written: &[&str]| {
+        typed::are_as_written(lines, &written.iter().map(|line| (*line).into()).collect::<Vec<String>>())
+    };
+    assert!(all(&["a", "b", "c"], &["…", "c"]) && all(&["c"], &["…", "c"]) && all(&["a"], &["a", "…"]));
+    assert!(!all(&["a", "b"], &["…", "c"]) && !all(&["a", "b"], &["a"]) && !all(&["a"], &["a", "b"]));
 }
