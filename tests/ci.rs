@@ -83,7 +83,11 @@ fn a_job_builds_what_changed_since_the_last_one() {
     // the store on a volume, another filesystem than the clones where there is one
     let shm = Path::new("/dev/shm");
     let other = shm.metadata().is_ok_and(|there| there.dev() != site.world.path().metadata().unwrap().dev());
-    let volume = tempfile::Builder::new().prefix("vrift-test-").tempdir_in(if other { shm } else { site.world.path() });
+    let volume = tempfile::Builder::new().prefix("vrift-test-").tempdir_in(if other {
+        shm
+    } else {
+        site.world.path()
+    });
     let volume = volume.unwrap();
     let with_volume = |mut job: Job<'_>| {
         job.store = volume.path().join("store");
@@ -163,7 +167,11 @@ fn two_jobs_have_one_store() {
     let (one, two) = (site.job("one"), site.job("two"));
     let build = |job: &Job<'_>, round: usize| {
         let script = format!("echo '/* {round} */' >> greet.c && make -s && ./hello");
-        job.command(&["exec", "sh", "-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        job.command(&["exec", "sh", "-c", &script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     };
     for round in 0..3 {
         let both = [build(&one, round), build(&two, round)];

@@ -62,8 +62,10 @@ fn the_readmes_first_example_is_true() {
 
 /// Types a recipe's commands, where these tools are.
 fn recipe(page: &str, tools: &[&str]) {
-    let missing: Vec<_> =
-        tools.iter().filter(|tool| Command::new("which").arg(tool).output().is_ok_and(|found| !found.status.success())).collect();
+    let missing: Vec<_> = tools
+        .iter()
+        .filter(|tool| Command::new("which").arg(tool).output().is_ok_and(|found| !found.status.success()))
+        .collect();
     if !missing.is_empty() {
         return support::skipped(&format!("missing: {missing:?}"));
     }
