@@ -45,19 +45,25 @@ def directories(rng, count):
     return made
 
 
-def content(rng, vocabulary, number, size):
-    text = [f"/* {number} */\n"]
-    length = len(text[0])
-    while length < size:
+def prose(rng, vocabulary):
+    """As much text as the largest file twice: contents are parts of it."""
+    text, length = [], 0
+    while length < 2 * LARGEST:
         line = "    " * rng.randint(0, 3) + " ".join(rng.choices(vocabulary, k=rng.randint(1, 9))) + ";\n"
         text.append(line)
         length += len(line)
-    return "".join(text)[:size]
+    return "".join(text)
+
+
+def content(rng, text, number, size):
+    begin = rng.randrange(len(text) - size)
+    return (f"/* {number} */\n" + text[begin : begin + size])[:size]
 
 
 def full(top, files, seed):
     rng = random.Random(seed)
     vocabulary = words(rng)
+    text = prose(rng, vocabulary)
     dirs = directories(rng, max(1, round(files / PER_DIRECTORY)))
     for path in dirs:
         os.makedirs(os.path.join(top, path), exist_ok=True)
@@ -67,7 +73,7 @@ def full(top, files, seed):
         name = f"{rng.choice(vocabulary)}{number}{rng.choice(ENDINGS)}"
         path = os.path.join(top, rng.choice(dirs), name)
         with open(path, "w", encoding="ascii") as out:
-            out.write(content(rng, vocabulary, number, size))
+            out.write(content(rng, text, number, size))
         stamp = 1_700_000_000 + rng.randint(0, 30_000_000)
         os.utime(path, (stamp, stamp))
         total += size
