@@ -5,6 +5,7 @@
 //! while somebody writes to the source. A staged file is ours alone: it is hashed
 //! where it lies and linked.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -71,8 +72,8 @@ impl Store {
         path: &Path,
     ) -> Result<Stored> {
         if size <= SMALL && sparse::hole_bytes(size, blocks) < sparse::BLOCK as u64 {
-            let bytes = read_small(source, size).context("read", path)?;
-            return self.publish_bytes(token, &bytes);
+            return with_small(source, size, |bytes| self.publish_bytes(token, bytes))
+                .context("read", path)?;
         }
         let temporary = self.temporary()?;
         let size = copy(source, &temporary, size, blocks)
@@ -225,19 +226,31 @@ fn is_regular(mode: u32) -> bool {
     FileType::from_raw_mode(mode) == FileType::RegularFile
 }
 
-/// Reads a small file whole; it may have grown or shrunk since its stat.
-fn read_small(fd: BorrowedFd<'_>, size: u64) -> Result<Vec<u8>, Errno> {
-    let mut bytes = vec![0u8; size as usize + 1];
-    let mut done = 0;
-    loop {
-        let got = sparse::read_full(fd, &mut bytes[done..], done as u64)?;
-        done += got;
-        if done < bytes.len() {
-            bytes.truncate(done);
-            return Ok(bytes);
-        }
-        bytes.resize(bytes.len() * 2, 0);
+/// Reads a small file whole, into memory that this thread uses again; it may have grown or
+/// shrunk since its stat. One read that brings as much as the stat said is all of it: what a
+/// file has grown by since is for whoever compares its stat before and after.
+fn with_small<T>(fd: BorrowedFd<'_>, size: u64, then: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
+    BUFFER.with_borrow_mut(|buffer| {
+        let (size, mut done) = (size as usize, 0);
+        loop {
+            if buffer.len() <= size.max(done) {
+                buffer.resize((size.max(done) + 1).next_power_of_two(), 0);
+            }
+            match rustix::io::pread(fd, &mut buffer[done..], done as u64) {
+                Ok(0) => break,
+                Ok(got) => done += got,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+            if done == size {
+                break;
+            }
+        }
+        Ok(then(&buffer[..done]))
+    })
 }
 
 /// Hashes a file that nobody writes to: one of ours.
@@ -246,7 +259,7 @@ pub fn hash(fd: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<Digest, Errno
         return sparse::digest(fd, size);
     }
     if size <= SMALL {
-        return Ok(Digest::of(&read_small(fd, size)?));
+        return with_small(fd, size, Digest::of);
     }
     let mut hasher = blake3::Hasher::new();
     let file = File::from(fd.try_clone_to_owned().map_err(|_| Errno::MFILE)?);

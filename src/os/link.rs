@@ -8,6 +8,8 @@ use rustix::io::Errno;
 
 /// AT_EMPTY_PATH was refused once: it will be again.
 static BY_PROC: AtomicBool = AtomicBool::new(false);
+/// It was granted once: ENOENT is then the target's, and not tried a second time.
+static BY_DESCRIPTOR: AtomicBool = AtomicBool::new(false);
 
 /// Gives the inode of a descriptor a name. AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH in the
 /// initial user namespace before Linux 6.10; /proc/self/fd works everywhere.
@@ -15,8 +17,14 @@ pub fn link_unnamed(fd: impl AsFd, dir: impl AsFd, name: impl rustix::path::Arg 
     if !BY_PROC.load(Ordering::Relaxed) {
         match linkat(&fd, c"", &dir, name, AtFlags::EMPTY_PATH) {
             // ENOENT is also what a caller without the capability gets.
-            Err(Errno::NOENT | Errno::PERM) => {}
-            other => return other,
+            Err(Errno::NOENT) if !BY_DESCRIPTOR.load(Ordering::Relaxed) => {}
+            Err(Errno::PERM) => {}
+            other => {
+                if other.is_ok() {
+                    BY_DESCRIPTOR.store(true, Ordering::Relaxed);
+                }
+                return other;
+            }
         }
     }
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());

@@ -36,6 +36,7 @@ use crate::manifest::base::Pending;
 use crate::manifest::edit::Edit;
 use crate::manifest::history::Cause;
 use crate::manifest::node::Content;
+use crate::os::crew::{self, Jobs};
 use crate::os::dir::{Dir, Stat};
 use crate::os::failpoint;
 use crate::os::remove;
@@ -44,6 +45,9 @@ use crate::overlay::projection::HARDLINK;
 use crate::overlay::since;
 use crate::overlay::upper::{self, Found, Upper};
 use crate::progress::Meter;
+
+/// Objects that one worker settles before it asks for more.
+const SETTLED: usize = 64;
 
 /// What a take-in did.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -226,8 +230,7 @@ fn take_in_as_owner(
     // Committed: only now may staged files change.
     if pending.as_ref().is_none_or(|row| row.layer.is_none()) {
         let keep = kept(project)?;
-        let settle = |(digest, names): &(Digest, u64)| project.store.settle(digest, *names, keep);
-        published.unsettled.iter().try_for_each(settle)?;
+        settle_all(&project.store, &published.unsettled, keep)?;
     }
     failpoint::at("take-in.settled").context("take in", staging)?;
     drop(token);
@@ -352,6 +355,14 @@ pub fn finish_pending(project: &Project, workspace: i64) -> Result<()> {
         put_away(project, workspace, &row, false)?;
     }
     Ok(())
+}
+
+/// Settles objects, in parallel.
+fn settle_all(store: &Store, objects: &[(Digest, u64)], keep: Keep) -> Result<()> {
+    let settle = |some: &[(Digest, u64)], _: &Jobs<_>| {
+        some.iter().try_for_each(|(digest, names)| store.settle(digest, *names, keep))
+    };
+    crew::run(&settle, |lead| objects.chunks(SETTLED).try_for_each(|some| lead.give(some)))
 }
 
 /// What objects keep of staged files: a tree of hard links will link them.

@@ -220,9 +220,13 @@ impl Walk<'_> {
         let mut git_files = Vec::new();
         let (mut declared, mut opened) = (Vec::new(), Vec::new());
         let mut same = stamps.is_some();
+        // by their place in `names`: most directories are as stamped, and need no list of their own
+        let mut kept = Vec::with_capacity(names.len());
+        let mut inner = join(&path, b"");
+        let above = inner.len();
         let is_full = holder.is_full();
         let held = (!is_full).then(|| dir.clone());
-        for name in &names {
+        for (place, name) in names.iter().enumerate() {
             let bytes = name.name.to_bytes();
             if bytes.starts_with(b".vrift-") {
                 continue; // ours (rule 5)
@@ -230,7 +234,8 @@ impl Walk<'_> {
             if in_git && repository::is_passing(bytes) {
                 continue;
             }
-            let inner = join(&path, bytes);
+            inner.truncate(above);
+            inner.extend_from_slice(bytes);
             let stat = match dir.stat_if_there(&name.name) {
                 Ok(Some(stat)) => stat,
                 Ok(None) => continue,
@@ -241,7 +246,7 @@ impl Walk<'_> {
                 // a mount of somebody else's (FUSE)
                 Err(error) if error.is(libc::EACCES) => {
                     let is_dir = name.kind == FileType::Directory;
-                    left_out.push(LeftOut::unreadable(inner, &error, is_dir));
+                    left_out.push(LeftOut::unreadable(inner.clone(), &error, is_dir));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -258,7 +263,7 @@ impl Walk<'_> {
                 opened.push(inner.clone());
             }
             if class.is_mounted() && may_be_mounted(class, &inner, stat.kind)? {
-                mounted.push(Mounted { path: inner, class, is_dir });
+                mounted.push(Mounted { path: inner.clone(), class, is_dir });
                 continue;
             }
             // A mount point of the host is shown as there, whatever the rules say of it.
@@ -279,7 +284,7 @@ impl Walk<'_> {
                         walked.subdirs.push(bytes.to_vec());
                         let (parent, name) = (held.clone(), name.name.clone());
                         let at = At {
-                            path: inner,
+                            path: inner.clone(),
                             own: true,
                             tier1: false,
                             as_stamped: false,
@@ -292,7 +297,8 @@ impl Walk<'_> {
                 }
             }
             if let Some(why) = not_taken(&stat) {
-                left_out.push(LeftOut { path: inner, why: why.into(), unreadable: false, is_dir });
+                let path = inner.clone();
+                left_out.push(LeftOut { path, why: why.into(), unreadable: false, is_dir });
                 continue;
             }
             if bytes == git::NAME && stat.kind == FileType::RegularFile {
@@ -301,7 +307,7 @@ impl Walk<'_> {
             let was_unreadable = !is_dir && !self.unreadable.is_empty() && self.unreadable.contains(&inner);
             let stamp = stamp_of(&stat);
             let racy = is_racy(&stat, self.began);
-            seen.push((bytes.to_vec(), if racy { Stamp::RACY } else { stamp }));
+            seen.push((place, if racy { Stamp::RACY } else { stamp }));
             let vouched = known.vouches(bytes, &stamp);
             if stat.kind == FileType::Directory && stat.dev == dev {
                 walked.subdirs.push(bytes.to_vec());
@@ -309,7 +315,7 @@ impl Walk<'_> {
                 let tier1 = class == Class::Tier1;
                 // what tools bring along has rules for its own repository
                 let rules = if tier1 { None } else { rules.clone() };
-                let at = |part| At { path: inner, own, tier1, as_stamped: vouched, rules, part };
+                let at = |part| At { path: inner.clone(), own, tier1, as_stamped: vouched, rules, part };
                 let child = |part| Item::Child { parent, name, at: at(part) };
                 match repository::when(part, bytes) {
                     When::Now(part) => {
@@ -323,9 +329,8 @@ impl Walk<'_> {
                 // its stamp is that of something never read
                 let denied = if was_unreadable { dir.denies_reading(&name.name) } else { None };
                 if !was_unreadable || denied.is_some() {
-                    let inner = || join(&path, bytes);
-                    left_out.extend(denied.map(|error| LeftOut::unreadable(inner(), &error, false)));
-                    listing.kept.push(bytes.to_vec());
+                    left_out.extend(denied.map(|error| LeftOut::unreadable(inner.clone(), &error, false)));
+                    kept.push(place);
                     continue;
                 }
             }
@@ -340,7 +345,11 @@ impl Walk<'_> {
         }
         same &= known.count == seen.len();
         // Smudged stamps of last time that are clean now are worth writing.
-        walked.listing = if same { None } else { Some(listing) };
+        let name_at = |place: &usize| names[*place].name.to_bytes().to_vec();
+        if !same {
+            listing.kept = kept.iter().map(name_at).collect();
+            walked.listing = Some(listing);
+        }
         if !self.take_own {
             let bytes = files.iter().map(|(_, stat)| stat.size).sum();
             self.meter.expect(files.len() as u64, bytes);
@@ -365,6 +374,7 @@ impl Walk<'_> {
         gathered.walked.open.extend(opened);
         later.into_iter().for_each(|(step, item)| gathered.later[step].push(item));
         if walked.listing.is_some() {
+            let seen = seen.iter().map(|(place, stamp)| (name_at(place), *stamp)).collect();
             gathered.pending.insert(path, seen);
         }
         gathered.walked.dirs.push(walked);
