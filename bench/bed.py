@@ -92,7 +92,8 @@ class Bed:
         )
         if check and done.returncode != 0:
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise Failed(f"{' '.join(argv)}: {said[-1] if said else f'status {done.returncode}'}")
+            words = " ".join(word.splitlines()[0] if word.strip() else "''" for word in argv)
+            raise Failed(f"{words}: {said[-1] if said else f'status {done.returncode}'}")
         return done.stdout.decode(errors="replace").strip()
 
     def remove(self, *names):

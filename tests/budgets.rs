@@ -161,7 +161,7 @@ fn a_start_costs_what_it_may() {
     needs_sessions!();
     let world = world();
     let Some(cost) = cost(&world, &["-q", "exec", "--no-sync", "--", "/bin/true"]) else { return };
-    within("start", cost, Cost { calls: 540, statements: 22, bytes: 6000 });
+    within("start", cost, Cost { calls: 530, statements: 22, bytes: 5500 });
 }
 
 #[test]
@@ -181,6 +181,27 @@ fn a_commit_of_three_changes_costs_what_it_may() {
     world.run(words).ok();
     let Some(cost) = cost(&world, &["-q", "commit", "--no-sync", "-m", "three"]) else { return };
     within("commit", cost, Cost { calls: 250, statements: 23, bytes: 18_000 });
+}
+
+#[test]
+fn a_first_take_in_costs_what_it_may() {
+    let world = World::new();
+    for number in 0..100 {
+        world.write(&format!("d{}/f{number}", number % 10), format!("file {number}\n"));
+    }
+    let Some(cost) = cost(&world, &["-q", "sync"]) else { return };
+    within("take-in", cost, Cost { calls: 2400, statements: 108, bytes: 165_000 });
+}
+
+#[test]
+fn the_end_of_a_run_that_wrote_costs_what_it_may() {
+    needs_sessions!();
+    let world = world();
+    // long enough for the log to be written back, always
+    let writing = "sleep 0.4; mkdir out; for n in $(seq 100); do echo new $n >out/$n; done";
+    let words = ["-q", "exec", "--no-sync", "--", "/bin/sh", "-c", writing];
+    let Some(cost) = cost(&world, &words) else { return };
+    within("end", cost, Cost { calls: 4200, statements: 78, bytes: 125_000 });
 }
 
 #[test]

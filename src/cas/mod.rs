@@ -35,6 +35,7 @@ pub mod receive;
 pub mod reserve;
 pub mod sparse;
 pub mod store;
+pub mod stream;
 pub mod sweep;
 pub mod verify;
 pub mod young;

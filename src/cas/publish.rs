@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use super::copy::{copy, write_all};
 use super::digest::Digest;
 use super::sparse;
+use super::stream;
 use super::store::{Publishing, Store};
 use crate::error::{Context, Error, Result};
 use crate::os::failpoint;
@@ -82,6 +83,24 @@ impl Store {
         let digest = hash(temporary.as_fd(), size, sparse).context("hash the copy of", path)?;
         let new = !self.has(token, &digest, size)? && self.link_temporary(&temporary, &digest, size)?;
         Ok(Stored { digest, size, sparse, new })
+    }
+
+    /// What a large file of the host is stored as, where the store has its content: nothing is
+    /// copied to find that out. `None`: it has not, or the file is small or mostly hole. What
+    /// was read is what is stored, as in [`Store::publish_copy`].
+    pub fn find_content(
+        &self,
+        token: &Publishing,
+        source: BorrowedFd<'_>,
+        (size, blocks): (u64, u64),
+        path: &Path,
+    ) -> Result<Option<Stored>> {
+        if size <= SMALL || sparse::hole_bytes(size, blocks) >= sparse::BLOCK as u64 {
+            return Ok(None);
+        }
+        let (digest, size) = stream::hash(source).context("hash", path)?;
+        let stored = Stored { digest, size, sparse: false, new: false };
+        Ok(self.has(token, &digest, size)?.then_some(stored))
     }
 
     /// Stores a file of a closed session by linking it: nobody else has it open
@@ -345,6 +364,23 @@ mod tests {
                 let object = store.objects_path().join(stored.digest.object_path());
                 assert!(object.metadata().unwrap().blocks() <= blocks);
             }
+        }
+    }
+
+    #[test]
+    fn a_large_file_that_is_stored_is_found_without_a_copy() {
+        let (dir, store) = store();
+        let token = store.publishing().unwrap();
+        let path = dir.path().join("source");
+        for (bytes, is_there) in [(vec![7u8; 3 << 20], true), (vec![8u8; 3 << 20], false)] {
+            std::fs::write(&path, &bytes).unwrap();
+            let file = File::open(&path).unwrap();
+            let extent = (bytes.len() as u64, file.metadata().unwrap().blocks());
+            if is_there {
+                store.publish_copy(&token, file.as_fd(), extent, &path).unwrap();
+            }
+            let found = store.find_content(&token, file.as_fd(), extent, &path).unwrap();
+            assert_eq!(found.map(|found| found.digest), is_there.then(|| Digest::of(&bytes)));
         }
     }
 

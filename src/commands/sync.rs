@@ -37,6 +37,9 @@ pub fn run(global: &Global, args: &Sync, printer: &Printer) -> Result<Status> {
     let (project, report, brought) = once(project, args, options, printer)?;
     if report.changed {
         super::written(global, project, printer);
+    } else if report.read == 0 {
+        // the next one would read all of a large log
+        project.manifest.checkpoint_if_large(false)?;
     }
     if args.json.json {
         printer.json(&as_json(&report, brought.as_ref()));

@@ -12,6 +12,8 @@ pub struct Known<'a> {
     order: Vec<(&'a [u8], Stamp)>,
     by_name: Option<HashMap<&'a [u8], Stamp>>,
     next: usize,
+    /// The stamp of the name that was asked for last.
+    last: Option<Stamp>,
     /// How many names were stamped.
     pub count: usize,
     /// How many of them are still there.
@@ -22,7 +24,7 @@ impl<'a> Known<'a> {
     /// No stamps: nothing is known.
     pub fn new(stamps: Option<&'a Stamps>) -> Self {
         let order: Vec<_> = stamps.map(|stamps| stamps.iter().collect()).unwrap_or_default();
-        Self { count: order.len(), order, by_name: None, next: 0, found: 0 }
+        Self { count: order.len(), order, by_name: None, next: 0, last: None, found: 0 }
     }
 
     /// Whether the name was stamped, and with this stamp.
@@ -39,7 +41,14 @@ impl<'a> Known<'a> {
             }
         };
         self.found += usize::from(known.is_some());
+        self.last = known;
         known == Some(*stamp)
+    }
+
+    /// Whether the name asked for last had this size, or one that nobody noted: its content may
+    /// be what it was.
+    pub fn is_as_long(&self, stamp: &Stamp) -> bool {
+        self.last.is_some_and(|last| last == Stamp::RACY || last.size == stamp.size)
     }
 }
 

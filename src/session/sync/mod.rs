@@ -145,7 +145,7 @@ fn sync_alone(
         meter,
     })?;
     *report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
-    if !first && !options.accept_deletions {
+    if !first && !options.accept_deletions && !is_as_stamped(&walked, &stamps) {
         let by_us = usize::try_from(apply::gone_by_us(manifest)?).unwrap_or(usize::MAX);
         refuse_mass_deletion(&walked, counted(&stamps, &walked).saturating_sub(by_us), project)?;
     }
@@ -288,6 +288,11 @@ fn without_mounted(
     if edits.is_empty() { Ok(*head) } else { apply(manifest, head, edits) }
 }
 
+/// True when every directory is as stamped, and none is gone.
+fn is_as_stamped(walked: &Walked, stamps: &HashMap<Vec<u8>, Stamps>) -> bool {
+    stamps.len() == walked.dirs.len() && walked.dirs.iter().all(|dir| dir.listing.is_none())
+}
+
 /// True when every directory is as stamped, none is gone, and the workspace took over
 /// what is stamped: that tree, and the root's own metadata.
 fn nothing_to_do(
@@ -297,7 +302,7 @@ fn nothing_to_do(
     stamps: &HashMap<Vec<u8>, Stamps>,
 ) -> Result<bool> {
     let manifest = &project.manifest;
-    if stamps.len() != walked.dirs.len() || walked.dirs.iter().any(|dir| dir.listing.is_some()) {
+    if !is_as_stamped(walked, stamps) {
         return Ok(false);
     }
     let Some(base) = manifest.known_workspace(workspace)?.host_base else { return Ok(false) };

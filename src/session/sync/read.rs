@@ -15,6 +15,15 @@ use crate::manifest::node::{Content, Entry, Kind, Meta, Time, Xattrs};
 use crate::os::dir::{Dir, Stat, stat_fd};
 use crate::overlay::escape;
 
+/// A file that no stamp vouches for.
+#[derive(Clone)]
+pub(super) struct Unread {
+    pub(super) name: CString,
+    pub(super) stat: Stat,
+    /// It was read before, and is as long as it was.
+    pub(super) was_read: bool,
+}
+
 impl Walk<'_> {
     /// A directory, symbolic link or FIFO. `None`: it is gone, or something else by now.
     pub(super) fn other(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Option<Fresh>> {
@@ -57,21 +66,21 @@ impl Walk<'_> {
         gathered: &Mutex<Gathered>,
         dir: &Dir,
         path: &[u8],
-        files: Vec<(CString, Stat)>,
+        files: Vec<Unread>,
     ) -> Result<()> {
         let mut done = Vec::with_capacity(files.len());
         let mut gone = Vec::new();
         let mut left_out = Vec::new();
         let mut new_bytes = 0;
-        for (name, stat) in files {
-            match self.file(dir, &name, &stat) {
+        for unread in files {
+            match self.file(dir, &unread) {
                 Ok(Some((fresh, steady, new))) => {
                     new_bytes += new;
                     done.push((fresh, steady));
                 }
-                Ok(None) => gone.push((path.to_vec(), name.into_bytes())),
+                Ok(None) => gone.push((path.to_vec(), unread.name.into_bytes())),
                 Err(error) if error.is(libc::EACCES) || error.is(libc::EPERM) => {
-                    left_out.push(LeftOut::unreadable(join(path, name.to_bytes()), &error, false));
+                    left_out.push(LeftOut::unreadable(join(path, unread.name.to_bytes()), &error, false));
                 }
                 Err(error) => return Err(error),
             }
@@ -88,7 +97,8 @@ impl Walk<'_> {
 
     /// One file: its entry, whether its stat held while it was read, bytes new to the
     /// store. `None`: it is gone, or no file any more.
-    fn file(&self, dir: &Dir, name: &CStr, stat: &Stat) -> Result<Option<(Fresh, bool, u64)>> {
+    fn file(&self, dir: &Dir, unread: &Unread) -> Result<Option<(Fresh, bool, u64)>> {
+        let Unread { name, stat, was_read } = unread;
         let file = match dir.open_file(name) {
             Ok(file) => file,
             Err(error) if [libc::ENOENT, libc::ELOOP, libc::ENXIO].iter().any(|&no| error.is(no)) => {
@@ -103,7 +113,13 @@ impl Walk<'_> {
         }
         let extent = (before.size, before.blocks);
         let stored = match self.token {
-            Some(token) => self.store.publish_copy(token, file.as_fd(), extent, &path)?,
+            Some(token) => {
+                let there = was_read.then(|| self.store.find_content(token, file.as_fd(), extent, &path));
+                match there.transpose()?.flatten() {
+                    Some(stored) => stored,
+                    None => self.store.publish_copy(token, file.as_fd(), extent, &path)?,
+                }
+            }
             None => self.store.hash_staged(file.as_fd(), extent, &path)?,
         };
         let xattrs = escape::read_xattrs(&file, escape::From::Host).context("read xattrs of", &path)?;

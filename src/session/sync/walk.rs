@@ -24,7 +24,7 @@ use super::class::{Class, Classes, Rules};
 use super::known::{Known, is_racy, stamp_of};
 pub use super::left_out::LeftOut;
 use super::left_out::not_taken;
-use super::read::{has_moved, meta_of};
+use super::read::{Unread, has_moved, meta_of};
 use super::repository::{self, Look, Part, When};
 use crate::cas::Store;
 use crate::cas::store::Publishing;
@@ -32,7 +32,7 @@ use crate::error::{Error, Result, quoted};
 use crate::manifest::git;
 use crate::manifest::stamp::{Packer, Stamp, Stamps};
 use crate::os::crew::{self, Jobs};
-use crate::os::dir::{Dir, Stat};
+use crate::os::dir::Dir;
 use crate::os::held::{Held, Holder};
 use crate::progress::Meter;
 
@@ -72,7 +72,7 @@ enum Item {
     Files {
         dir: Arc<Held>,
         path: Vec<u8>,
-        files: Vec<(CString, Stat)>,
+        files: Vec<Unread>,
     },
 }
 
@@ -274,7 +274,7 @@ impl Walk<'_> {
                 }
                 // Its entry goes with its tree; it has no stamp.
                 if stat.kind == FileType::RegularFile {
-                    files.push((name.name.clone(), stat));
+                    files.push(Unread { name: name.name.clone(), stat, was_read: false });
                     continue;
                 }
                 if not_taken(&stat).is_none() {
@@ -336,7 +336,9 @@ impl Walk<'_> {
             }
             same = false;
             match stat.kind {
-                FileType::RegularFile => files.push((name.name.clone(), stat)),
+                FileType::RegularFile => {
+                    files.push(Unread { name: name.name.clone(), stat, was_read: known.is_as_long(&stamp) });
+                }
                 _ => match self.other(&dir, &name.name, &stat)? {
                     Some(fresh) => listing.fresh.push(fresh),
                     None => vanished.push((path.clone(), bytes.to_vec())),
@@ -351,7 +353,7 @@ impl Walk<'_> {
             walked.listing = Some(listing);
         }
         if !self.take_own {
-            let bytes = files.iter().map(|(_, stat)| stat.size).sum();
+            let bytes = files.iter().map(|file| file.stat.size).sum();
             self.meter.expect(files.len() as u64, bytes);
         }
         self.meter.saw(names.len() as u64);
