@@ -76,19 +76,18 @@ impl<'a> Classes<'a> {
 
     /// What decides about exactly this path; `None`: it is as what it lies in.
     pub fn ruled(&self, rules: Option<&Arc<Rules>>, path: &[u8], is_dir: bool, own: bool) -> Option<Ruled> {
-        let in_git = git::is_in(path);
         let configured = if self.configured.is_empty() {
             None
         } else {
             self.configured.of_path(Path::new(OsStr::from_bytes(path)), is_dir)
         };
         if let Some(ruled) = configured {
-            if in_git {
+            if git::is_in(path) {
                 return Some(ruled).filter(|ruled| ruled.class == Class::Hide);
             }
             return Some(ruled).filter(|ruled| !own || ruled.class.is_mounted());
         }
-        let rules = rules.filter(|_| is_dir && !own && !in_git)?;
+        let rules = rules.filter(|_| is_dir && !own && !git::is_in(path))?;
         let rule = rules.ignores(&self.absolute(path)).filter(|_| !self.tracked.any_below(path))?;
         Some(Ruled { class: Class::Own, rule })
     }
