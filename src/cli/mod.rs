@@ -109,6 +109,7 @@ pub enum Verb {
     Config(Config),
     Allow(Allow),
     Doctor(Doctor),
+    Ui(Ui),
     Env(Env),
     Completions(Completions),
     Man(Man),

@@ -112,6 +112,24 @@ pub struct Runs {
     pub json: Json,
 }
 
+/// See workspaces, what they changed and what has run on the whole screen.
+///
+/// Enter shows a change as a patch. `a` writes to the directory, `d` brings the directory's state back into the
+/// workspace: of the one change that is chosen, or of all when the pane of workspaces is; both ask first. `q` ends.
+#[derive(Debug, Args)]
+pub struct Ui {
+    /// The workspace that is shown first.
+    #[arg(
+        short,
+        long,
+        value_name = "NAME",
+        default_value = "main",
+        env = "VRIFT_WORKSPACE",
+        hide_env = true
+    )]
+    pub workspace: String,
+}
+
 /// End a live run, or all of a workspace.
 ///
 /// The command gets SIGTERM, and SIGKILL two seconds later. What was written is taken in as

@@ -148,7 +148,8 @@ fn stat(project: &Project, items: &[Item], printer: &Printer) -> Result<()> {
         };
         printer.out(&format!(" {:<width$} | {what}\n", name(item)));
     }
-    printer.out(&format!(" {}, {added} lines added, {removed} removed\n", counted(items.len(), "path")));
+    let (paths, lines) = (counted(items.len(), "path"), counted(added, "line"));
+    printer.out(&format!(" {paths}, {lines} added, {removed} removed\n"));
     Ok(())
 }
 

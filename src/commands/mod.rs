@@ -52,6 +52,7 @@ pub mod store;
 pub mod sync;
 pub mod tee;
 pub mod try_out;
+pub mod ui;
 pub mod verify;
 pub mod workspace;
 
@@ -144,6 +145,7 @@ fn dispatch(global: Global, verb: Option<Verb>, printer: &Printer) -> Result<Sta
         Some(Verb::Config(args)) => config::run(&global, args, printer),
         Some(Verb::Allow(args)) => allow::run(&global, args, printer),
         Some(Verb::Doctor(doctor)) => doctor::run(&global, doctor, printer),
+        Some(Verb::Ui(args)) => ui::run(&global, &args, printer),
         Some(Verb::Env(args)) => env::run(&global, &args, printer),
         Some(Verb::Completions(args)) => completions::run(&args, printer),
         Some(Verb::Man(args)) => man::run(&args, printer),

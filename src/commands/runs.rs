@@ -44,7 +44,7 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
     let names = names.chain(left.iter().map(|orphan| &orphan.workspace_name));
     let names = names.chain(finished.iter().map(|(_, run)| &run.workspace));
     let width = names.map(|name| name.chars().count()).fold(NAME, usize::max);
-    live.iter().for_each(|run| show_live(run, width, printer));
+    live.iter().for_each(|run| printer.out(&live_line(run, width, printer)));
     let now = now_ms();
     for orphan in &left {
         let state = printer.toned(Tone::Warning, &format!("{:<9}", "orphan"));
@@ -54,7 +54,9 @@ pub fn run(global: &Global, args: Runs, printer: &Printer) -> Result<Status> {
             "-", orphan.workspace_name, "", orphan.session
         ));
     }
-    finished.iter().for_each(|(id, run)| show_finished((*id, run), &project.root, width, printer));
+    finished
+        .iter()
+        .for_each(|(id, run)| printer.out(&finished_line((*id, run), &project.root, width, printer)));
     if live.is_empty() && left.is_empty() && finished.is_empty() {
         printer.out("there has been no run yet\n");
     }
@@ -132,7 +134,7 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
         for run in now_live.iter().filter(|run| !seen.contains(&key(run))) {
             match json {
                 true => line("live", json_of_live(run)),
-                false => show_live(run, width, printer),
+                false => printer.out(&live_line(run, width, printer)),
             }
         }
         seen = now_live.iter().map(key).collect();
@@ -146,7 +148,7 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
                 newest = newest.max(id);
                 match json {
                     true => line("finished", json_of_finished(id, &run)),
-                    false => show_finished((id, &run), &project.root, width, printer),
+                    false => printer.out(&finished_line((id, &run), &project.root, width, printer)),
                 }
             }
             over.retain(|id| *id > newest - LATE);
@@ -156,17 +158,16 @@ fn watch(project: &Project, live: &[LiveRun], json: bool, printer: &Printer) -> 
     }
 }
 
-fn show_live(run: &LiveRun, width: usize, printer: &Printer) {
+/// One line; `width` is that of the workspaces' names.
+pub(super) fn live_line(run: &LiveRun, width: usize, printer: &Printer) -> String {
     let state = printer.toned(Tone::Good, &format!("{:<9}", "live"));
     let since = run.started.map(|started| age(now_ms().saturating_sub(started))).unwrap_or_default();
     let words = shown(run.command.as_deref().unwrap_or_default());
-    printer.out(&format!(
-        "{:>8}  {state} {:<width$} {since:>10} {:>8}  {words}\n",
-        run.launcher, run.workspace, ""
-    ));
+    format!("{:>8}  {state} {:<width$} {since:>10} {:>8}  {words}\n", run.launcher, run.workspace, "")
 }
 
-fn show_finished((id, run): (i64, &Run), root: &Path, width: usize, printer: &Printer) {
+/// The same, of a run that is over.
+pub(super) fn finished_line((id, run): (i64, &Run), root: &Path, width: usize, printer: &Printer) -> String {
     let tone = if run.status == 0 { Tone::Dim } else { Tone::Bad };
     let state = printer.toned(tone, &format!("{:<9}", format!("exit {}", run.status)));
     let since = age(now_ms().saturating_sub(run.started));
@@ -176,12 +177,12 @@ fn show_finished((id, run): (i64, &Run), root: &Path, width: usize, printer: &Pr
         [] => String::new(),
         inner => format!("  (in {})", crate::session::sync::shown(inner)),
     };
-    printer.out(&format!(
+    format!(
         "{:>8}  {state} {:<width$} {since:>10} {:>8}  {words}{place}\n",
         format!("@{id}"),
         run.workspace,
         took(run.ended.saturating_sub(run.started))
-    ));
+    )
 }
 
 fn json_of_live(run: &LiveRun) -> Value {
