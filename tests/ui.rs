@@ -327,6 +327,8 @@ fn the_page_of_screens_is_what_is_shown() {
     for (about, text) in [("vrift ui", whole), ("vrift ui, enter on a change", diff)] {
         page.text += &format!("## {about}\n\n```text\n{}```\n\n", page.steady(&text));
     }
+    page.text += "## vrift stats --html\n\nOne page, nothing to fetch; it follows what the browser is set to.\n\n\
+        ![light](img/stats-light.png)\n\n![dark](img/stats-dark.png)\n";
     let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screens.md");
     let text = page.text.trim_end().to_string() + "\n";
     if std::env::var_os("VRIFT_BLESS").is_some() {
