@@ -467,4 +467,11 @@ fn what_a_command_leaves_in_the_background_is_shown() {
     assert_eq!(ran.ok(), "now\nlate\n");
     assert_eq!(world.run(["runs", "--log"]).ok(), "now\n");
     assert_eq!(spools(&world), 0);
+    // one that prints without end keeps nobody waiting
+    let began = Instant::now();
+    let mut endless = world.vrift();
+    endless.args(["exec", "--log", "sh", "-c", "yes & sleep 0.2"]).stdout(Stdio::null());
+    assert!(endless.status().unwrap().success());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(world.run(["runs", "--log"]).ok().starts_with("y\ny\n"));
 }

@@ -145,7 +145,7 @@ pub struct Stats {
 ///
 /// Kept are the states of all workspaces, snapshots, conflicts, what live and orphaned sessions
 /// started from, and old states for 14 days or 50 changes, whichever is more, as long as they
-/// alone hold no more than `history.bytes` (else as much as is in use, at least 2 GiB); beyond
+/// alone hold no more than `history.bytes` (else as much as is in use, at least 256 MiB); beyond
 /// it the oldest go first. What was stored in the last hour is left alone.
 ///
 /// It also runs by itself, at idle priority, after a run's end, when as much was written since the last

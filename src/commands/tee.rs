@@ -166,11 +166,13 @@ pub fn run(args: &cli::Tee) -> Result<Status> {
             };
             control.is_some() && fds.last().is_some_and(|fd| !fd.revents().is_empty())
         };
-        streams.retain_mut(|stream| stream.pass(&mut keeping));
+        // one piece each: a command that prints without end keeps nobody waiting
+        streams.retain_mut(|stream| stream.pass(PIECE as u64, &mut keeping));
         if asked && let Some(mut there) = control.take() {
             let mut byte = [0];
             if matches!(there.read(&mut byte), Ok(1)) && byte == [END] {
-                streams.retain_mut(|stream| stream.pass(&mut keeping));
+                // what is there by now, and no more
+                streams.retain_mut(|stream| stream.pass(stream.waiting(), &mut keeping));
                 keeping.spool = None;
                 let _ = there.write_all(format!("{}\n", keeping.why.take().unwrap_or_default()).as_bytes());
             }
@@ -206,10 +208,16 @@ impl<'a> Stream<'a> {
         Ok(Self { from, to })
     }
 
-    /// Passes on what is there. False: nothing comes any more, or nobody wants it; then the
-    /// command gets SIGPIPE, as without us.
-    fn pass(&mut self, keeping: &mut Keeping) -> bool {
+    /// Bytes that are there.
+    fn waiting(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.from).unwrap_or(0)
+    }
+
+    /// Passes on what is there, at most about so many bytes. False: nothing comes any more, or nobody
+    /// wants it; then the command gets SIGPIPE, as without us.
+    fn pass(&self, most: u64, keeping: &mut Keeping) -> bool {
         let mut piece = [0; PIECE];
+        let mut passed = 0;
         loop {
             match rustix::io::read(&self.from, &mut piece) {
                 Ok(0) => return false,
@@ -217,6 +225,10 @@ impl<'a> Stream<'a> {
                     keeping.add(&piece[..length]);
                     if !self.write(&piece[..length]) {
                         return false;
+                    }
+                    passed += length as u64;
+                    if passed >= most {
+                        return true;
                     }
                 }
                 Err(Errno::INTR) => {}

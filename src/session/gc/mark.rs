@@ -19,7 +19,7 @@ use crate::session::project::{identity, registry};
 use crate::session::record::Record;
 
 /// What old heads alone may hold when nothing is configured: as much as is live, at least this.
-const LEAST_HISTORY: u64 = 2 << 30;
+const LEAST_HISTORY: u64 = 256 << 20;
 /// Old heads forgotten in one transaction.
 const BATCH: usize = 500;
 
