@@ -53,6 +53,35 @@ fn many_forks_run_at_once_and_do_not_see_each_other() {
     assert_eq!(world.sh("cat src/7 src/8; test ! -e own").ok(), "7\n8\n");
 }
 
+#[test]
+fn first_runs_of_several_workspaces_do_not_wait_for_one_another() {
+    needs_sessions!();
+    for _ in 0..4 {
+        let world = World::new();
+        world.write("file", "x");
+        world.run(["sync"]).ok();
+        let names = ["main", "one", "two", "three"];
+        names[1..].iter().for_each(|name| drop(world.run(["fork", name]).ok()));
+        let met = world.path().join("met");
+        std::fs::create_dir(&met).unwrap();
+        // each goes on until all are there, ten seconds at most
+        let script = format!(
+            "cd {}; : > $VRIFT_WORKSPACE; n=0; \
+             while [ $(ls | wc -l) -lt {} ]; do n=$((n + 1)); [ $n -lt 200 ] || exit 9; sleep 0.05; done",
+            met.display(),
+            names.len()
+        );
+        let start = |name: &&str| {
+            let mut run = world.vrift();
+            run.args(["-q", "exec", "--no-sync", "-w", name, "--", "sh", "-c", &script]).spawn().unwrap()
+        };
+        let live: Vec<_> = names.iter().map(start).collect();
+        for mut run in live {
+            assert_eq!(run.wait().unwrap().code(), Some(0));
+        }
+    }
+}
+
 /// The same small steps each time, by a generator of our own: a failure comes again.
 struct Random(u64);
 

@@ -4,6 +4,7 @@
 //! recorded first, so a killed change is finished by whoever comes next (rule 12).
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::choice::{Choose, choose, choose_tier1};
 use super::{is_marked, mark, mark_files, missing, sweep, unmarked};
@@ -20,11 +21,18 @@ use crate::overlay::projection::{self, Lower, Projection};
 use crate::progress::Meter;
 use crate::session::project::Project;
 
+/// Between two looks at a lock that somebody has.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
 /// Brings the base that a workspace has alone, or that was never whole, to the head.
 /// Where a fork has come to share it, nothing is done.
 pub fn fold(project: &Project, workspace: i64, id: i64) -> Result<()> {
     let manifest = &project.manifest;
-    let _lock = Lock::wait(&project.base_lock(id), Hold::Exclusive)?;
+    let is_due = || {
+        let base = manifest.base(id)?.ok_or_else(|| missing(id))?;
+        Ok(base.target.is_some() || base.root.is_none() || manifest.sharers(id)? == 1)
+    };
+    let Some(_lock) = alone(project, id, &is_due)? else { return Ok(()) };
     let target = manifest.transaction(|manifest| {
         let base = manifest.base(id)?.ok_or_else(|| missing(id))?;
         // What was begun is finished before anything newer (rule 12).
@@ -48,10 +56,28 @@ pub fn fold(project: &Project, workspace: i64, id: i64) -> Result<()> {
 
 /// Finishes what was begun on a base, if it still is.
 pub fn finish_target(project: &Project, id: i64) -> Result<()> {
-    let _lock = Lock::wait(&project.base_lock(id), Hold::Exclusive)?;
+    let is_due = || Ok(project.manifest.base(id)?.is_some_and(|base| base.target.is_some()));
+    let Some(_lock) = alone(project, id, &is_due)? else { return Ok(()) };
     match project.manifest.base(id)? {
         Some(base) => base.target.map_or(Ok(()), |target| bring(project, &base, target)),
         None => Ok(()),
+    }
+}
+
+/// The lock of a base that is to be changed; `None` once that is not due any more. Several workspaces may
+/// begin to share a base that is not whole yet, all at once: who has brought it there holds it shared from
+/// then on, for as long as a session lives, and nobody is to wait for that.
+fn alone(project: &Project, id: i64, is_due: &dyn Fn() -> Result<bool>) -> Result<Option<Lock>> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(lock) = Lock::attempt(&project.base_lock(id), Hold::Exclusive)? {
+            return Ok(Some(lock));
+        }
+        if !is_due()? {
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
