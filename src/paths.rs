@@ -54,6 +54,12 @@ pub fn config_home() -> Option<PathBuf> {
     set.or_else(|| home().map(|home| home.join(".config")))
 }
 
+/// `$XDG_CACHE_HOME`, else `~/.cache`.
+pub fn cache_home() -> Option<PathBuf> {
+    let set = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    set.or_else(|| home().map(|home| home.join(".cache")))
+}
+
 /// A leading `~/` is the user's home.
 pub fn expand_home(path: &str) -> PathBuf {
     match (path.strip_prefix("~/"), home()) {

@@ -41,6 +41,24 @@ pub struct Shape {
     /// exist.
     #[arg(long, value_name = "SRC:DST[:ro]", help_heading = "Confinement")]
     pub bind: Vec<String>,
+    /// Let each workspace have a directory of its own here, empty at first and kept between runs.
+    ///
+    /// For a directory outside the project that a program keeps state in by the project's path, as ~/.cache/bazel.
+    /// A fork begins with an empty one; it goes with the workspace.
+    #[arg(long, value_name = "DIR", help_heading = "Confinement")]
+    pub private: Vec<String>,
+    /// Cover a file, socket or directory outside the project, as /run/docker.sock.
+    ///
+    /// What is not there when the session opens is not covered.
+    #[arg(long, value_name = "PATH", help_heading = "Confinement")]
+    pub hide: Vec<String>,
+    /// Leave the variables of build servers, editors and multiplexers as they are.
+    ///
+    /// Else sccache, Gradle, Bazel, watchman, nx, tmux and others do not reach a server that runs outside,
+    /// by the same path, and would see the directory itself: they get an address of the workspace's own, or
+    /// work without a server. What --setenv says counts more.
+    #[arg(long)]
+    pub no_helper_env: bool,
     /// Limit what all processes of the session use together, as in mem=2G,cpus=1.5,pids=100.
     ///
     /// This needs cgroup v2 with the controllers delegated to the caller.

@@ -1,5 +1,6 @@
 //! `vrift status --paths` and `vrift doctor PATH`: whose paths are whose.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -10,13 +11,15 @@ use crate::cli::Global;
 use crate::config::Config;
 use crate::config::class::Class;
 use crate::error::Result;
+use crate::session::elsewhere;
 use crate::session::mounts::{Recorded, is_below};
 use crate::session::sync::explain::{Explained, explain as ask, listed};
 use crate::session::sync::shown;
 
 pub fn list(global: &Global, json: bool, printer: &Printer) -> Result<Status> {
     let (root, config) = super::configured(global)?;
-    let found = listed(&root, &config)?;
+    let mut found = listed(&root, &config)?;
+    found.extend(elsewhere::explained(&root, &config));
     let unreadable = unreadable(global)?;
     if json {
         let paths: Vec<Value> = found.iter().map(as_json).collect();
@@ -47,6 +50,12 @@ pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> R
         let found =
             Explained { path: outer.as_os_str().as_encoded_bytes().to_vec(), class: Class::Tier1, rule };
         return tell(&found, (here.as_os_str().as_encoded_bytes(), None), json, &config, printer);
+    }
+    let real = crate::paths::resolve_existing(&here)?;
+    let outside = elsewhere::explained(&root, &config);
+    let of_run = |found: &&Explained| real.starts_with(std::ffi::OsStr::from_bytes(&found.path));
+    if let Some(found) = outside.iter().rfind(of_run).filter(|_| !real.starts_with(&root)) {
+        return tell(found, (real.as_os_str().as_bytes(), None), json, &config, printer);
     }
     let inner = super::relative_to(&root, &here)?;
     let is_dir = path.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -113,6 +122,6 @@ fn tone(class: Class) -> Tone {
     match class {
         Class::Follow | Class::Own => Tone::Good,
         Class::Live => Tone::Bad,
-        Class::Scratch | Class::Hide | Class::Tier1 => Tone::Warning,
+        Class::Scratch | Class::Hide | Class::Tier1 | Class::Private => Tone::Warning,
     }
 }

@@ -49,6 +49,7 @@ pub fn run(
     let mut env = environment::of_run(
         (&wanted.workspace, index),
         &git::settings(&copy.project),
+        None, // the copy has a path of its own, by which servers outside see it too
         &copy.project.config.wishes,
     );
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));

@@ -17,16 +17,18 @@ use super::{Find, Status, attend, bar, place, psfs_stats, shape};
 use crate::cas::Digest;
 use crate::cli;
 use crate::config::quota::Quota;
-use crate::config::run::Projected;
+use crate::config::run::{Confine, Projected};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::manifest::run::Run;
 use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Command, Desk, Exit, Running};
 use crate::overlay::projection::STUB;
+use crate::paths::expand_home;
 use crate::psfs;
 use crate::psfs::library::Variant;
 use crate::session::apply::{self as session_apply, Wanted};
 use crate::session::confine::Shape;
+use crate::session::helpers::Address;
 use crate::session::leave::{Departure, Leaving, leave};
 use crate::session::open::{Options, Session, cwd_in, open};
 use crate::session::project::Project;
@@ -112,6 +114,13 @@ fn attempt(
     let mut options = shape::settings(&wanted.shape, &cwd)?;
     options.extend(shape::quotas(wanted));
     project.choose(wanted.shape.profile.as_deref(), options)?;
+    let is_bare = wanted.dry_run || wanted.no_overlay;
+    if !is_bare && Shape::of(&project.config).confine != Confine::None {
+        ns::run_sealed()?; // begins anew: before a fork is made or anything said
+    }
+    for path in wanted.shape.hide.iter().filter(|path| !cwd.join(expand_home(path)).exists()) {
+        events.warn(&format!("--hide {path}: it is not there, so nothing is covered"));
+    }
     cold(&mut project, &cwd, &wanted.cold, events)?;
     if wanted.git == cli::Git::Shared {
         project.share_git();
@@ -130,7 +139,7 @@ fn attempt(
         let now = project.manifest.known_workspace(&wanted.workspace)?;
         let layers: Vec<i64> = project.manifest.layers(now.layer)?.iter().map(|layer| layer.id).collect();
         let lowers = stack::lowers(now.base.unwrap_or(0), &layers);
-        let mut scene = plan::scene_of(&project)?;
+        let mut scene = plan::scene_of(&project, now.id)?;
         let base = now.base.map(|base| project.manifest.base(base)).transpose()?.flatten();
         scene.stubs = stack::choose(&project, base.as_ref().map(|base| base.projection.as_str()))? == STUB;
         if let Some(head) = now.head {
@@ -338,8 +347,10 @@ fn command(
     desk: Option<&mut Desk>,
 ) -> Result<Exit> {
     let wishes = &session.project.config.wishes;
-    let mut env =
-        environment::of_run((&session.workspace, session.index()?), &git::settings(&session.project), wishes);
+    let (index, project) = (session.index()?, &session.project);
+    let address = Address::of(project.store.root(), &project.root, index);
+    let git = git::settings(project);
+    let mut env = environment::of_run((&session.workspace, index), &git, Some(&address), wishes);
     env.retain(|(name, _)| !job.env.iter().any(|(ours, _)| ours == name));
     env.extend(job.env);
     environment::set_pwd(&mut env, cwd, &job.gone.iter().map(PathBuf::as_path).collect::<Vec<_>>());

@@ -16,7 +16,10 @@ pub fn settings(options: &cli::Shape, cwd: &Path) -> Result<Vec<Setting>> {
     let list = |key, name, value: Vec<String>| {
         (!value.is_empty()).then(|| option(key, name, Value::List(value))).flatten()
     };
-    let binds = options.bind.iter().map(|bind| absolute(bind, cwd)).collect::<Result<_>>()?;
+    let all_absolute =
+        |list: &[String]| list.iter().map(|one| absolute(one, cwd)).collect::<Result<Vec<String>>>();
+    let binds = all_absolute(&options.bind)?;
+    let (private, hidden) = (all_absolute(&options.private)?, all_absolute(&options.hide)?);
     let variables = options.setenv.iter().map(plain).collect::<Result<_>>()?;
     let all = [
         flag(keys::ROOT, "--root", options.root),
@@ -26,6 +29,12 @@ pub fn settings(options: &cli::Shape, cwd: &Path) -> Result<Vec<Setting>> {
         flag(keys::PRIVATE_TMP, "--private-tmp", options.private_tmp),
         list(keys::RUN_BIND, "--bind", binds),
         list(keys::UNLOCK, "--unlock", options.unlock.clone()),
+        list(keys::PRIVATE, "--private", private),
+        list(keys::HIDE, "--hide", hidden),
+        options
+            .no_helper_env
+            .then(|| option(keys::HELPER_ENV, "--no-helper-env", Value::Flag(false)))
+            .flatten(),
         text(keys::PROJECTION, "--projection", &options.projection),
         text(keys::LIMIT, "--limit", &options.limit),
         list(keys::SETENV, "--setenv", variables),
@@ -58,12 +67,16 @@ pub fn of_session(options: &cli::Shape) -> Option<&'static str> {
         (!options.bind.is_empty(), "--bind"),
         (options.limit.is_some(), "--limit"),
         (!options.unlock.is_empty(), "--unlock"),
+        (!options.private.is_empty(), "--private"),
+        (!options.hide.is_empty(), "--hide"),
+        (options.no_helper_env, "--no-helper-env"),
         (options.projection.is_some(), "--projection"),
         (options.profile.is_some(), "--profile"),
     ];
     given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
 }
 
+/// What is relative is so to `cwd`.
 fn absolute(bind: &str, cwd: &Path) -> Result<String> {
     if bind.starts_with(['/', '~']) {
         return Ok(bind.to_string());

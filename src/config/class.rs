@@ -20,6 +20,8 @@ pub enum Class {
     Hide,
     /// The host's, read-only: it is declared not to change.
     Tier1,
+    /// Outside of the project, a directory of the workspace's own.
+    Private,
 }
 
 /// In the order in which one place's lists are asked: what hides more comes first.
@@ -35,6 +37,7 @@ impl Class {
             Class::Scratch => "scratch",
             Class::Hide => "hide",
             Class::Tier1 => "tier1",
+            Class::Private => "private",
         }
     }
 
@@ -60,6 +63,9 @@ impl Class {
             Class::Live => "goes to the host at once; the workspace does not keep it",
             Class::Scratch => "lost when the session ends",
             Class::Hide => "refused: the path is covered",
+            Class::Private => {
+                "kept in the workspace's own directory, which goes with the workspace; no state, fork or apply has it"
+            }
             Class::Tier1 => {
                 "refused (EROFS): it is declared not to change; for one run: --unlock PATH, for good: [tier1] except"
             }

@@ -46,6 +46,9 @@ pub const CLEAR_ENV: &str = "run.clear-env";
 pub const TIER1_PATHS: &str = "tier1.paths";
 pub const TIER1_EXCEPT: &str = "tier1.except";
 pub const UNLOCK: &str = "run.unlock";
+pub const PRIVATE: &str = "run.private";
+pub const HIDE: &str = "run.hide";
+pub const HELPER_ENV: &str = "run.helper-env";
 pub const PROJECTION: &str = "run.projection";
 pub const QUOTA_STAGING: &str = "quota.staging";
 pub const QUOTA_FILES: &str = "quota.files";
@@ -117,6 +120,12 @@ pub const KEYS: &[Key] = &[
     list(RUN_BIND, "SRC:DST[:ro]: an outside file or directory shown at DST"),
     text(LIMIT, "mem=,cpus=,pids=: what all processes of the session may use"),
     flag(ROOT, "uid 0 inside"),
+    list(PRIVATE, "directories outside the project of which each workspace has its own, as ~/.cache/bazel"),
+    list(HIDE, "files, sockets and directories outside the project that a run does not see"),
+    flag(
+        HELPER_ENV,
+        "build servers, editors and multiplexers outside are kept from a run by variables (unless false)",
+    ),
     list(SETENV, "K=V: a variable of the command"),
     flag(CLEAR_ENV, "the command gets no variable of the caller's"),
     text(PROJECTION, "auto, stub, hardlink or copy: what the files of the view are below"),

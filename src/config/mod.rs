@@ -200,8 +200,9 @@ impl Setting {
         // What only narrows a run counts at once: nobody is served by running wider than
         // the project asks for, and no stronger place is taken back by it.
         let widens = match self.key.name {
-            keys::BIND | keys::RUN_BIND | keys::CACHES | keys::SETENV => true,
+            keys::BIND | keys::RUN_BIND | keys::CACHES | keys::SETENV | keys::PRIVATE => true,
             keys::ROOT => self.value == Value::Flag(true),
+            keys::HELPER_ENV => self.value == Value::Flag(false),
             _ => false,
         };
         if widens {

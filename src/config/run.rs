@@ -1,8 +1,8 @@
 //! What a run is to be like: `[run]`, on top of it the `[profile.NAME]` that was chosen,
 //! on top of both the options of `exec` and `enter`.
 //!
-//! Of each key the strongest place counts. `bind`, `setenv` and the parts of `limit` add
-//! up, the strongest place's word on one target, variable or part counting. A profile
+//! Of each key the strongest place counts. `bind`, `setenv`, `private`, `hide` and the parts of
+//! `limit` add up, the strongest place's word on one target, variable or part counting. A profile
 //! counts more than the `[run]` of the same place, and less than any stronger place: so
 //! no project's file takes back what the user's own says.
 
@@ -61,6 +61,12 @@ pub struct Wishes {
     pub projection: Option<Projected>,
     /// Paths of tier1 that are not read-only.
     pub unlock: Vec<String>,
+    /// Directories outside of which each workspace has its own.
+    pub private: Vec<String>,
+    /// What outside is covered.
+    pub hide: Vec<String>,
+    /// Programs are kept from servers outside.
+    pub helper_env: Option<bool>,
 }
 
 const CONFINES: [(&str, Confine); 3] =
@@ -87,6 +93,9 @@ impl Wishes {
                     wishes.projection = Some(one_of(setting, word, &PROJECTIONS)?)
                 }
                 (keys::UNLOCK, Value::List(list)) => wishes.unlock.clone_from(list),
+                (keys::PRIVATE, Value::List(list)) => add(&mut wishes.private, list),
+                (keys::HIDE, Value::List(list)) => add(&mut wishes.hide, list),
+                (keys::HELPER_ENV, Value::Flag(flag)) => wishes.helper_env = Some(*flag),
                 (keys::CACHES, Value::List(list)) => wishes.caches = Some(list.clone()),
                 (keys::PRIVATE_TMP, Value::Flag(flag)) => wishes.private_tmp = Some(*flag),
                 (keys::ROOT, Value::Flag(flag)) => wishes.root = Some(*flag),
@@ -143,6 +152,14 @@ impl Config {
 pub fn option(key: &str, option: &'static str, value: Value) -> Option<Setting> {
     let key = keys::find(key)?;
     Some(Setting { key, value, origin: Origin::Option(option), profile: None })
+}
+
+fn add(known: &mut Vec<String>, list: &[String]) {
+    for one in list {
+        if !known.contains(one) {
+            known.push(one.clone());
+        }
+    }
 }
 
 fn variable(text: &str) -> Option<(String, String)> {

@@ -3,15 +3,18 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
+use super::helpers::{self, Address};
 use crate::config::run::Wishes;
 
 const ACROSS: &str = "GIT_DISCOVERY_ACROSS_FILESYSTEM";
 
 /// The caller's environment, ours on top of it, and on top of all what was asked for.
-/// `git`: what git is told on top of the caller's configuration.
+/// `git`: what git is told on top of the caller's configuration. `helpers`: where servers of the
+/// workspace's own are, unless those outside do as well.
 pub fn of_run(
     (workspace, index): (&str, u32),
     git: &[(&str, String)],
+    helpers: Option<&Address>,
     wishes: &Wishes,
 ) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(OsString, OsString)> = match wishes.clear_env {
@@ -24,6 +27,9 @@ pub fn of_run(
     variables.push(("VRIFT_INDEX".into(), index.to_string().into()));
     across_the_mount(&mut variables);
     git_config(&mut variables, git);
+    if let Some(address) = helpers.filter(|_| wishes.helper_env != Some(false)) {
+        helpers::give(&mut variables, address);
+    }
     set(&mut variables, wishes);
     variables
 }
@@ -32,6 +38,9 @@ pub fn of_run(
 /// of ours already.
 pub fn of_nested(wishes: &Wishes) -> Vec<(OsString, OsString)> {
     let ours = |name: &OsStr| {
+        if helpers::sets(name) {
+            return true;
+        }
         let name = name.as_encoded_bytes();
         name.starts_with(b"GIT_CONFIG_")
             || [&b"VRIFT_WORKSPACE"[..], b"VRIFT_INDEX", b"PWD", ACROSS.as_bytes()].contains(&name)

@@ -256,7 +256,7 @@ fn open_new(
     };
     let name = record::session_name(workspace);
     let root = read_root(&project.manifest, &ready.root)?.meta;
-    let mut scene = plan::scene_of(&project)?;
+    let mut scene = plan::scene_of(&project, workspace)?;
     mounts::drop_known(&project, &ready.root, &mut scene.mounts)?;
     scene.mounts.extend(options.snapshots.then(|| snapshots::mount(&shown)));
     scene.shown = shown;
@@ -283,6 +283,7 @@ fn open_new(
     if shape.confine != Confine::None {
         caches::make(&caches::directories(&shape.caches)?)?;
     }
+    scene.elsewhere.make()?;
     let mut record = Record {
         session: name.clone(),
         workspace,

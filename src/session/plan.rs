@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use super::confine::Shape;
 use super::confine::steps::Surroundings;
 use super::counts;
+use super::elsewhere::Elsewhere;
 use super::git;
+use super::helpers;
 use super::inside::{self, Inside};
 use super::mountinfo::{self, Mounted};
 use super::mounts::{self, Mount};
@@ -24,6 +26,7 @@ use crate::psfs::{self, library, page};
 /// What is there when a session is opened, and what it is to be like.
 pub struct Scene {
     pub shape: Shape,
+    pub elsewhere: Elsewhere,
     pub mounts: Vec<Mount>,
     /// Those of the host outside of the project that are shown read-only.
     repositories: Vec<PathBuf>,
@@ -41,15 +44,20 @@ pub struct Scene {
     pub mounted: Vec<Mounted>,
 }
 
-/// A session that is opened now.
-pub fn scene_of(project: &Project) -> Result<Scene> {
+/// A session of a workspace that is opened now.
+pub fn scene_of(project: &Project, workspace: i64) -> Result<Scene> {
     let mounted = mountinfo::read()?;
     let points = mountinfo::below(&mounted, &project.root)?;
     let relative = |point: &CString| mountinfo::relative_to(point, &project.root);
     let mounts = mounts::of_session(project, &points.iter().filter_map(relative).collect::<Vec<_>>())?;
     let repositories = repositories_of(project)?;
+    let mut shape = Shape::of(&project.config);
+    if project.config.wishes.helper_env != Some(false) {
+        shape.private.extend(helpers::directories(&project.root));
+    }
     Ok(Scene {
-        shape: Shape::of(&project.config),
+        elsewhere: Elsewhere::of(project, workspace, &shape)?,
+        shape,
         mounts,
         repositories,
         shown: Vec::new(),
@@ -74,8 +82,20 @@ fn repositories_of(project: &Project) -> Result<Vec<PathBuf>> {
 /// What init does, in order. `lowers`: topmost first, below the project's directory in
 /// the store.
 pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], scene: &Scene) -> Result<Plan> {
-    let Scene { shape, mounts, repositories, shown, stubs, tier1, outside, tables, counts, mounted } = scene;
-    let surroundings = Surroundings { shape, place, mounts, mounted };
+    let Scene {
+        shape,
+        elsewhere,
+        mounts,
+        repositories,
+        shown,
+        stubs,
+        tier1,
+        outside,
+        tables,
+        counts,
+        mounted,
+    } = scene;
+    let surroundings = Surroundings { shape, elsewhere, place, mounts, mounted };
     let target = c_path(&place.root)?;
     let below_store = |path: String| CString::new(path).map_err(|_| Error::failure("a name with a NUL"));
     let id = place.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -112,7 +132,7 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
         }
         None => Cover::new(store, files)?,
     };
-    cover = cover.with_requests(inside::REQUESTS);
+    cover = cover.with_requests(inside::REQUESTS).bind_writable(&elsewhere.run(), helpers::SHOWN)?;
     if let Some(repository) = git::of_host(place) {
         cover = cover.bind(&repository, git::HOST)?;
     }
@@ -147,6 +167,10 @@ pub fn plan(place: &Place, workspace: &str, session: &str, lowers: &[String], sc
         }
         let layers = Layers { lowers, data: data(*stubs), ..Layers::default() };
         steps.push(Step::Overlay(OverlaySpec::new(c_path(place.store.root())?, layers, c_path(path)?)));
+    }
+    let own = elsewhere.binds()?;
+    if !own.is_empty() {
+        steps.push(Step::Bind(own));
     }
     steps.push(Step::Watch(target));
     steps.push(Step::Cover(cover));

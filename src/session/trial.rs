@@ -43,7 +43,7 @@ pub fn run(scratch: &Path, argv: Vec<OsString>) -> Result<Vec<Error>> {
     };
     let session = open(project, &options, &|_| {})?;
     let warnings = session.link.warnings().to_vec();
-    let mut env = environment::of_run((MAIN, 0), &git::settings(&session.project), &Wishes::default());
+    let mut env = environment::of_run((MAIN, 0), &git::settings(&session.project), None, &Wishes::default());
     environment::set_pwd(&mut env, &cwd, &[]);
     let ran = session.link.run(&Command { argv, env, cwd: cwd.clone() }).and_then(|running| running.wait());
     let departure = leave(session, Leaving::default(), None)?;

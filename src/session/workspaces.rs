@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::ffi::CStr;
 use std::path::Path;
 
+use super::elsewhere;
 use super::live;
 use super::mounts::stage::forget_mounts;
 use super::open::{self, leftovers};
@@ -133,6 +134,7 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
     (project, ..) = leftovers(project, workspace.id)?;
     if workspace.is_throw_away() {
         discard_sessions(&project, workspace.id)?;
+        elsewhere::remove(&project, workspace.id)?;
         failpoint::at("workspace.emptied").context("delete workspace in", &project.dir)?;
         project.manifest.purge_workspace(workspace.id)?;
     } else {
@@ -142,6 +144,7 @@ pub fn delete(mut project: Project, name: &str, stop: bool) -> Result<Project> {
     }
     failpoint::at("workspace.deleted").context("delete workspace in", &project.dir)?;
     staging::remove_spare(&project, workspace.id)?;
+    elsewhere::remove(&project, workspace.id)?;
     if workspace.is_throw_away() {
         lock.retire(&project.session_lock(workspace.id))?;
     } else {

@@ -10,6 +10,7 @@ mod helpers;
 mod kernel;
 mod limits;
 mod namespaces;
+mod outside;
 mod run;
 mod store;
 mod subject;
@@ -27,8 +28,15 @@ use crate::error::Result;
 use crate::paths;
 
 /// In the order of the page.
-const FAMILIES: &[fn(&Subject) -> Vec<Check>] =
-    &[kernel::checks, namespaces::checks, store::checks, limits::checks, helpers::checks, run::checks];
+const FAMILIES: &[fn(&Subject) -> Vec<Check>] = &[
+    kernel::checks,
+    namespaces::checks,
+    store::checks,
+    limits::checks,
+    helpers::checks,
+    outside::checks,
+    run::checks,
+];
 
 pub fn run(global: &Global, args: Doctor, printer: &Printer) -> Result<Status> {
     if let Some(path) = &args.path {

@@ -30,6 +30,10 @@ pub struct Shape {
     pub binds: Vec<Bind>,
     /// What is not read-only although it is declared not to change.
     pub unlock: Vec<String>,
+    /// Directories outside of the project of which the workspace has its own.
+    pub private: Vec<String>,
+    /// What outside of the project is covered.
+    pub hide: Vec<String>,
     /// The control group's directory; only with a limit.
     pub cgroup: Option<String>,
 }
@@ -47,6 +51,8 @@ impl Shape {
             limit: wishes.limit,
             binds: config.binds_outside.clone(),
             unlock: wishes.unlock.clone(),
+            private: wishes.private.clone(),
+            hide: wishes.hide.clone(),
             cgroup: None,
         }
     }
@@ -79,6 +85,8 @@ impl Shape {
         differs("root", wishes.root.is_some_and(|wish| wish != self.root));
         differs("limit", wishes.limit.or(self.limit) != self.limit);
         differs("unlock", wishes.unlock.iter().any(|path| !self.unlock.contains(path)));
+        differs("private", wishes.private.iter().any(|path| !self.private.contains(path)));
+        differs("hide", wishes.hide.iter().any(|path| !self.hide.contains(path)));
         differs("bind", config.binds_outside.iter().any(|bind| !self.binds.contains(bind)));
         if other.is_empty() {
             return Ok(());

@@ -19,6 +19,7 @@ use super::{Shape, caches, cgroup};
 use crate::config::run::{Confine, Net};
 use crate::error::{Context, Error, Result, quoted};
 use crate::ns::plan::{Bind, Carried, FileSystem, Fresh, ReadOnly, Step, c_path};
+use crate::session::elsewhere::Elsewhere;
 use crate::session::mountinfo::Mounted;
 use crate::session::mounts::{Mount, What};
 use crate::session::project::Place;
@@ -38,6 +39,7 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// What a session is confined in.
 pub struct Surroundings<'a> {
     pub shape: &'a Shape,
+    pub elsewhere: &'a Elsewhere,
     pub place: &'a Place,
     pub mounts: &'a [Mount],
     pub mounted: &'a [Mounted],
@@ -190,6 +192,7 @@ impl Surroundings<'_> {
         }
         let targets = self.shape.binds.iter().map(|bind| real(Path::new(&bind.target)));
         let mut carried: Vec<PathBuf> = targets.collect::<Result<_>>()?;
+        carried.extend(self.elsewhere.private.iter().cloned());
         carried.extend([self.place.root.clone(), self.place.store.root().to_path_buf()]);
         if !self.shape.caches.is_empty() {
             carried.extend(caches::resolved(&caches::directories(&self.shape.caches)?, &self.home()?)?);

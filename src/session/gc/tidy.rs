@@ -18,7 +18,7 @@ use crate::session::record::{self, Record, is_of};
 use crate::session::recover::is_expired;
 use crate::session::staging::sessions;
 use crate::session::workspaces::forget_stale;
-use crate::session::{output, plain, stack, take_in};
+use crate::session::{elsewhere, output, plain, stack, take_in};
 
 /// Puts away in all projects. No manifest is open.
 pub fn all(store: &Store, quiet: bool, swept: &mut Swept) -> Result<()> {
@@ -66,6 +66,7 @@ fn one(store: &Store, dir: &Path, quiet: bool, swept: &mut Swept) -> Result<()> 
         as_root_of_own_files("remove what nobody needs", || stack::sweep(&place.again()?.open()?))
     })?;
     let project = place.open()?;
+    elsewhere::sweep(&project, &project.manifest)?;
     swept.lowers += lowers.saturating_sub(project.manifest.count_lowers()?);
     Ok(())
 }

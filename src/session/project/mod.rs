@@ -20,6 +20,9 @@ use crate::os::mkdir;
 use crate::session::sync::explain::explain;
 use crate::session::sync::shown;
 
+/// What workspaces have to themselves beside their states, by their numbers, in a project's directory.
+pub const OWN: &str = "own";
+
 /// The digest of the `vrift.toml` that was allowed.
 const ALLOWED: &str = "allowed";
 
@@ -281,6 +284,11 @@ impl Place {
 
     pub fn staging(&self) -> PathBuf {
         self.dir.join("staging")
+    }
+
+    /// What a workspace has to itself beside its states.
+    pub fn own(&self, workspace: i64) -> PathBuf {
+        self.dir.join(OWN).join(workspace.to_string())
     }
 
     /// Held exclusively for the life of a workspace's session; its content names the

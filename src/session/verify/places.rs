@@ -16,14 +16,14 @@ use crate::psfs::{library, table};
 use crate::session::apply::journal;
 use crate::session::output;
 use crate::session::plain;
-use crate::session::project::Project;
+use crate::session::project::{OWN, Project};
 use crate::session::record::Record;
 use crate::session::recover::orphans;
 use crate::session::tables;
 use crate::session::tier1::NOTHING;
 
 /// Directories of a project.
-const DIRS: [&str; 7] = ["base", "layers", "staging", "vdir", NOTHING, plain::DIR, output::DIR];
+const DIRS: [&str; 8] = ["base", "layers", "staging", "vdir", NOTHING, plain::DIR, output::DIR, OWN];
 /// Files of a project, but for locks.
 const FILES: [&str; 4] = ["manifest.db", "manifest.db-wal", "manifest.db-shm", "manifest.db-journal"];
 
