@@ -55,8 +55,9 @@ fn workspaces_snapshots_and_paths_are_candidates() {
     assert_eq!(told(&world, &["apply", "sub/"]), ["sub/deep/", "sub/one.txt"]);
     assert_eq!(told(&world, &["path", "sub/deep/t"]), ["sub/deep/two.txt"]);
     assert!(told(&world, &["apply", ""]).contains(&"with blank".to_string()));
-    let below: Vec<String> = told(&world, &["-C", world.project.join("sub").to_str().unwrap(), "apply", ""]);
-    assert!(!below.is_empty());
+    std::fs::create_dir(world.project.join("sub")).unwrap();
+    let below = told(&world, &["-C", world.project.join("sub").to_str().unwrap(), "apply", ""]);
+    assert_eq!(below, ["deep/", "one.txt"]);
     assert!(told(&world, &["wor"]).contains(&"workspace".to_string()));
     assert!(told(&world, &["diff", "--na"]).contains(&"--name-status".to_string()));
 }
@@ -165,4 +166,29 @@ fn env_chooses_a_workspace_for_a_shell() {
     let gone = Ran(gone.env("VRIFT_WORKSPACE", "gone").arg("status").output().unwrap());
     assert!(gone.code() != 0 && gone.stderr().contains("gone"), "{}", gone.stderr());
     assert_ne!(World::new().run(["env"]).code(), 0);
+}
+
+/// The snippets of docs/shell.md for a prompt, in the shells themselves.
+#[test]
+fn the_prompts_snippets_show_the_workspace() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/shell.md");
+    let text = std::fs::read_to_string(page).unwrap();
+    let line = |part: &str| text.lines().find(|line| line.contains(part)).unwrap().to_string();
+    let fish = text.split("```").find(|block| block.contains("functions --copy")).unwrap();
+    let bash = format!("PS1='$ '; {}\nVRIFT_WORKSPACE=w; echo \"${{PS1@P}}\"", line("# bash"));
+    let zsh = format!("PROMPT='> '; {}\nVRIFT_WORKSPACE=w; print -P \"$PROMPT\"", line("# zsh"));
+    let fish =
+        format!("function fish_prompt; echo -n '> '; end\n{fish}\nset -gx VRIFT_WORKSPACE w; fish_prompt");
+    for (program, options, script) in
+        [("bash", "--norc", bash), ("zsh", "-f", zsh), ("fish", "--no-config", fish)]
+    {
+        let world = World::new();
+        match world.command_alone(program).args([options, "-c", &script]).output() {
+            Err(_) => support::skipped(&format!("no {program}")),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(said.starts_with("(vrift:w) "), "{program}: {said:?} {:?}", output.stderr);
+            }
+        }
+    }
 }

@@ -68,6 +68,11 @@ fn all_is_well_where_runs_work_and_nothing_is_left() {
     assert!(!world.store.exists(), "asking makes no store");
     let left: Vec<_> = std::fs::read_dir(world.path()).unwrap().flatten().map(|e| e.file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
+    // what is not green says what to do
+    for check in page.0["checks"].as_array().unwrap().iter().filter(|check| check["verdict"] != "ok") {
+        let helps = !check["hint"].is_null() || !check["fix"].as_array().unwrap().is_empty();
+        assert!(helps, "{check:#}");
+    }
     world.exec(["true"]).ok();
     let text = world.run(["doctor"]).ok();
     assert!(

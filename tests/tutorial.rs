@@ -5,6 +5,7 @@ mod support;
 #[path = "support/typed.rs"]
 mod typed;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -173,4 +174,42 @@ fn three_dots_stand_for_anything() {
     };
     assert!(all(&["a", "b", "c"], &["…", "c"]) && all(&["c"], &["…", "c"]) && all(&["a"], &["a", "…"]));
     assert!(!all(&["a", "b"], &["…", "c"]) && !all(&["a", "b"], &["a"]) && !all(&["a"], &["a", "b"]));
+}
+
+#[test]
+fn the_page_of_the_shell_is_true() {
+    needs_sessions!();
+    if !has_tools() {
+        return;
+    }
+    let world = World::new();
+    assert!(Shell::new(&world).follows(&source("docs/shell.md"), "```console") > 2);
+}
+
+/// What README and the book show of `vrift.toml` and the user's configuration is taken as it stands.
+#[test]
+fn every_block_of_configuration_is_taken() {
+    let pages = ["README.md", "docs/configuration.md", "docs/quotas.md", "docs/confinement.md"];
+    for page in pages {
+        let text = source(page);
+        let blocks = text.split("\n```\n").filter(|block| block.starts_with('['));
+        let mut count = 0;
+        for block in blocks {
+            let world = World::new();
+            let file = match block.contains("the user's configuration only") {
+                true => world.home.join(".config/vrift/config.toml"),
+                false => world.project.join("vrift.toml"),
+            };
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, block).unwrap();
+            let said = world.run(["config"]).ok();
+            let keys = block.lines().filter_map(|line| line.split_once(" = ")).count();
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let from_it = said.lines().filter(|line| line.contains(name));
+            let shown: HashSet<&str> = from_it.filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+            assert_eq!(shown.len(), keys, "{page}: {block}\n{said}");
+            count += 1;
+        }
+        assert!(count > 0, "{page}");
+    }
 }
