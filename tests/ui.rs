@@ -155,6 +155,22 @@ fn it_applies_and_discards_only_when_asked_twice() {
 }
 
 #[test]
+fn what_the_host_would_run_by_itself_is_named_before() {
+    needs_sessions!();
+    let world = World::new();
+    world.sh("printf '#!/bin/sh\\n' > tool; chmod +x tool; echo x > plain").ok();
+    let mut view = View::open(&world, &[]);
+    view.sees("changes (2)");
+    view.keys("\x1b[Za");
+    view.sees("all 2 changes of main?");
+    view.sees("tool (a new executable)");
+    view.keys("y");
+    view.sees("2 paths written");
+    view.keys("q");
+    view.ends(0);
+}
+
+#[test]
 fn it_fits_any_size_and_follows_what_others_do() {
     needs_sessions!();
     let world = world();

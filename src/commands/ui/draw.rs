@@ -14,6 +14,8 @@ const KEYS: &str = "enter diff · a apply · d discard · tab next · r read ane
 /// Below this there is room for one pane only.
 const NARROW: u16 = 60;
 const LOW: u16 = 12;
+/// So many paths are named in a question.
+const LISTED: usize = 8;
 
 pub fn all(frame: &mut Frame<'_>, state: &State) {
     let area = frame.area();
@@ -118,19 +120,24 @@ fn whole(frame: &mut Frame<'_>, patch: &Patch, area: Rect) {
 }
 
 fn ask(frame: &mut Frame<'_>, question: &Question, state: &State) {
-    let (what, paths) = match question {
-        Question::Apply(paths) => ("write to the directory", paths),
-        Question::Discard(paths) => ("discard from the workspace", paths),
+    let (what, paths, run) = match question {
+        Question::Apply(paths, run) => ("write to the directory", paths, run.as_slice()),
+        Question::Discard(paths) => ("discard from the workspace", paths, &[][..]),
     };
     let which = match paths.last() {
         Some(path) => shown(path),
         None => format!("all {} changes of {}", state.items.len(), state.workspace()),
     };
     let area = frame.area();
-    let (width, height) = (area.width.min(64), area.height.min(5));
+    let (width, height) = (area.width.min(64), area.height.min(5 + run.len().min(LISTED + 1) as u16));
     let at = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     frame.render_widget(Clear, at);
-    let text = format!("{what}: {which}?\n[y]es, any other key: no");
+    let mut text = format!("{what}: {which}?\n");
+    run.iter().take(LISTED).for_each(|run| text += &format!("{run}\n"));
+    if run.len() > LISTED {
+        text += &format!("and {} more that are run\n", run.len() - LISTED);
+    }
+    text += "[y]es, any other key: no";
     let block = Block::bordered().border_style(Style::new().fg(Color::Yellow));
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(block), at);
 }

@@ -40,7 +40,8 @@ pub enum Pane {
 /// What waits for a yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    Apply(Vec<Vec<u8>>),
+    /// With what of it programs of the host run by themselves.
+    Apply(Vec<Vec<u8>>, Vec<String>),
     Discard(Vec<Vec<u8>>),
 }
 
@@ -171,8 +172,8 @@ impl State {
             KeyCode::End | KeyCode::Char('G') => self.go(isize::MAX / 2),
             KeyCode::Enter => self.enter(),
             KeyCode::Char('r') => self.tried(Self::load),
-            KeyCode::Char('a') => self.ask(Question::Apply),
-            KeyCode::Char('d') => self.ask(Question::Discard),
+            KeyCode::Char('a') => self.ask(true),
+            KeyCode::Char('d') => self.ask(false),
             _ => {}
         }
         Step::Goes
@@ -229,20 +230,27 @@ impl State {
     }
 
     /// In the pane of changes it is about the one that is chosen, else about all.
-    fn ask(&mut self, about: fn(Vec<Vec<u8>>) -> Question) {
+    fn ask(&mut self, applies: bool) {
         if self.items.is_empty() {
             self.said = "there is nothing that differs".into();
             return;
         }
         let one = self.items.get(self.at[1]).filter(|_| self.pane == Pane::Changes);
-        let paths = one.map(|item| item.from.iter().chain([&item.path]).cloned().collect());
-        self.question = Some(about(paths.unwrap_or_default()));
+        let paths: Option<Vec<_>> = one.map(|item| item.from.iter().chain([&item.path]).cloned().collect());
+        let paths = paths.unwrap_or_default();
+        self.question = match applies {
+            false => Some(Question::Discard(paths)),
+            true => match self.run_by_others(&paths) {
+                Ok(run) => Some(Question::Apply(paths, run)),
+                Err(why) => return self.said = why.to_string(),
+            },
+        };
     }
 
     fn answer(&mut self, question: Question) {
         let workspace = self.workspace();
         let done = match question {
-            Question::Apply(paths) => self.apply(&workspace, &paths),
+            Question::Apply(paths, _) => self.apply(&workspace, &paths),
             Question::Discard(paths) => self.discard(&workspace, &paths),
         };
         self.said = done.unwrap_or_else(|why| match why.hint() {
@@ -252,6 +260,15 @@ impl State {
         if let Err(why) = self.load() {
             self.said = why.to_string();
         }
+    }
+
+    /// What of it the host runs by itself, and why: it is named before anything is written.
+    fn run_by_others(&self, paths: &[Vec<u8>]) -> Result<Vec<String>> {
+        let Some(project) = &self.project else { return Ok(Vec::new()) };
+        let workspace = self.workspace();
+        let plan = apply::look(project, &Wanted { workspace: &workspace, paths, ..Wanted::default() })?;
+        let named = |(step, why): (&apply::Step, &str)| format!("{} ({why})", shown(&step.path));
+        Ok(apply::risk::first(&plan).into_iter().map(named).collect())
     }
 
     fn apply(&mut self, workspace: &str, paths: &[Vec<u8>]) -> Result<String> {
