@@ -211,13 +211,16 @@ fn lines_that_both_sides_changed_apart_are_merged() {
     assert!(world.run(["status", "--json"]).ok().contains("\"conflicts\": []"));
 }
 
-/// Syncs that wait for each other while a walk is held back, and what it cost them.
-fn at_once(world: &World, count: usize) -> usize {
+/// How many stamps are read by syncs that wait for each other while a walk is held back: one with each of
+/// these sets of words.
+fn at_once(world: &World, syncs: &[&[&str]]) -> usize {
     let statements = world.path().join("statements");
     let _ = std::fs::remove_file(&statements);
     let lock = Lock::wait(&world.project_dir().join("sync.lock"), Hold::Exclusive).unwrap();
-    let start = |_| world.vrift().args(["sync"]).env("VRIFT_STATEMENTS", &statements).spawn().unwrap();
-    let syncs: Vec<_> = (0..count).map(start).collect();
+    let start = |words: &&[&str]| {
+        world.vrift().arg("sync").args(*words).env("VRIFT_STATEMENTS", &statements).spawn().unwrap()
+    };
+    let syncs: Vec<_> = syncs.iter().map(start).collect();
     let waits = |child: &std::process::Child| {
         let place = format!("/proc/{}/wchan", child.id());
         std::fs::read_to_string(place).unwrap_or_default().contains("lock")
@@ -225,7 +228,7 @@ fn at_once(world: &World, count: usize) -> usize {
                 .is_ok_and(|call| call.starts_with("73 "))
     };
     let began = std::time::Instant::now();
-    while !syncs.iter().all(waits) && began.elapsed() < std::time::Duration::from_secs(5) {
+    while !syncs.iter().all(waits) && began.elapsed() < std::time::Duration::from_secs(30) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     drop(lock);
@@ -245,20 +248,36 @@ fn syncs_that_wait_for_each_other_share_one_walk() {
     world.write("f", "1\n");
     world.run(["sync"]).ok();
     world.edit("f", "2\n");
-    let alone = at_once(&world, 1);
-    assert!(alone > 0);
+    let one = at_once(&world, &[&[]]);
+    assert!(one > 0);
     world.edit("f", "3\n");
-    assert_eq!(at_once(&world, 8), alone, "eight read the stamps as often as one");
+    assert_eq!(at_once(&world, &[&[] as &[&str]; 8]), one, "eight read the stamps as often as one");
     let out = world.path().join("out");
     world.run(["export", "main", out.to_str().unwrap()]).ok();
     assert_eq!(std::fs::read_to_string(out.join("f")).unwrap(), "3\n");
-    // what was asked for otherwise is another walk
-    let lock = Lock::wait(&world.project_dir().join("sync.lock"), Hold::Exclusive).unwrap();
-    let one = world.vrift().args(["sync"]).spawn().unwrap();
-    let other = world.vrift().args(["sync", "--config", "paths.hide=f"]).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    drop(lock);
-    [one, other].into_iter().for_each(|mut sync| assert!(sync.wait().unwrap().success()));
+    // what was asked for otherwise is another walk: rules of mounts, and all others
+    assert_eq!(at_once(&world, &[&[], &["--config", "paths.hide=x"], &["--config", "paths.own=x"]]), 3 * one);
+}
+
+#[test]
+fn forks_that_have_what_a_walk_found_share_it() {
+    let world = World::new();
+    world.write("f", "1\n");
+    world.run(["sync"]).ok();
+    for name in ["a", "b", "c"] {
+        world.run(["fork", name]).ok();
+    }
+    let one = at_once(&world, &[&[]]);
+    let forks: [&[&str]; 4] = [&["-w", "a"], &["-w", "b"], &["-w", "c"], &[]];
+    assert_eq!(at_once(&world, &forks), one);
+    // who lacks it takes it over itself
+    world.edit("f", "2\n");
+    at_once(&world, &forks);
+    for name in ["a", "b", "c", "main"] {
+        let out = world.path().join(name);
+        world.run(["export", name, out.to_str().unwrap()]).ok();
+        assert_eq!(std::fs::read_to_string(out.join("f")).unwrap(), "2\n", "{name}");
+    }
 }
 
 /// A walk that had begun before may have passed what was written since.

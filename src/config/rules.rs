@@ -115,10 +115,15 @@ impl Rules {
 
     /// Tells one set of rules about mounts from another.
     pub fn fingerprint(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
         let mounts = self.lists.iter().any(|list| list.class.is_mounted() || list.class == Class::Tier1);
-        for list in self.lists.iter().chain(&self.except).filter(|_| mounts) {
-            // Lists of the other classes may take precedence over those of mounts.
+        // Lists of the other classes may take precedence over those of mounts.
+        if mounts { self.identity() } else { blake3::Hasher::new().finalize().to_hex().to_string() }
+    }
+
+    /// Tells one set of rules from another.
+    pub fn identity(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for list in self.lists.iter().chain(&self.except) {
             for word in [list.class.name()].into_iter().chain(list.patterns.iter().map(String::as_str)) {
                 hasher.update(&(word.len() as u64).to_le_bytes());
                 hasher.update(word.as_bytes());

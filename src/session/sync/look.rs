@@ -35,7 +35,7 @@ pub fn host_edits(project: &Project, workspace: &Workspace) -> Result<Vec<Change
         began: clock_of(&project.root),
         meter: &meter,
     })?;
-    if nothing_to_do(project, &workspace.name, &walked, &stamps)? {
+    if nothing_to_do(project, &workspace.name, &walked, &stamps)?.is_some() {
         return Ok(Vec::new());
     }
     let alone = walked.left_alone();

@@ -108,22 +108,22 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     };
     let token = project.store.publishing()?;
     let mut report = Report::default();
-    let number = sync_alone(project, workspace, options, (&token, meter), &mut report)?;
-    walking.done(project, number)?;
+    let root = sync_alone(project, workspace, options, (&token, meter), &mut report)?;
+    walking.done(project, root)?;
     Ok(report)
 }
 
-/// Nobody else walks meanwhile. Returns the workspace's number.
+/// Nobody else walks meanwhile. Returns the host's root, which the workspace has taken over.
 fn sync_alone(
     project: &Project,
     workspace: &str,
     options: Options,
     (token, meter): (&Publishing, &Meter),
     report: &mut Report,
-) -> Result<i64> {
+) -> Result<Digest> {
     let manifest = &project.manifest;
     let now = manifest.known_workspace(workspace)?;
-    let (number, first) = (now.id, now.head.is_none());
+    let first = now.head.is_none();
     let stamps = manifest.stamps()?;
     let classes = Classes::of_project(&project.root, &project.config);
     let recorded = Recorded::read(project)?;
@@ -159,14 +159,18 @@ fn sync_alone(
     let mut git_files = walked.git_files.clone();
     git_files.sort_unstable();
     let same_git_files = git::recorded(project)? == git_files;
-    if !first && same_mounts && same_git_files && nothing_to_do(project, workspace, &walked, &stamps)? {
+    if !first
+        && same_mounts
+        && same_git_files
+        && let Some(root) = nothing_to_do(project, workspace, &walked, &stamps)?
+    {
         report.left_out = news(walked.left_out, &unreadable);
-        return Ok(number);
+        return Ok(root);
     }
     failpoint::at("sync.walked").context("take in", &project.root)?;
     let mut walked = walked;
     let left_out = std::mem::take(&mut walked.left_out);
-    manifest.transaction(|manifest| {
+    let root = manifest.transaction(|manifest| {
         let unreadable = left_out.iter().filter(|left| left.unreadable);
         walked.left_out =
             unreadable.map(|left| LeftOut { path: left.path.clone(), why: String::new(), ..*left }).collect();
@@ -190,7 +194,8 @@ fn sync_alone(
         for (dir, tree, body) in &assembled.stamps {
             manifest.put_stamps(dir, tree, body)?;
         }
-        assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(dir))
+        assembled.gone.iter().try_for_each(|dir| manifest.remove_stamps(dir))?;
+        Ok(assembled.root)
     })?;
     project.store.add_debt(report.new_bytes);
     report.left_out = news(left_out, &unreadable);
@@ -199,7 +204,7 @@ fn sync_alone(
     {
         report.left_out.insert(0, LeftOut { path: b".".to_vec(), why, unreadable: false, is_dir: true });
     }
-    Ok(number)
+    Ok(root)
 }
 
 /// Walks until no repository changes meanwhile: a few times only, for the order in which
@@ -293,22 +298,22 @@ fn is_as_stamped(walked: &Walked, stamps: &HashMap<Vec<u8>, Stamps>) -> bool {
     stamps.len() == walked.dirs.len() && walked.dirs.iter().all(|dir| dir.listing.is_none())
 }
 
-/// True when every directory is as stamped, none is gone, and the workspace took over
-/// what is stamped: that tree, and the root's own metadata.
+/// The root that the workspace took over, when every directory is as stamped, none is gone, and
+/// that root is what is stamped: that tree, and the root's own metadata.
 fn nothing_to_do(
     project: &Project,
     workspace: &str,
     walked: &Walked,
     stamps: &HashMap<Vec<u8>, Stamps>,
-) -> Result<bool> {
+) -> Result<Option<Digest>> {
     let manifest = &project.manifest;
     if !is_as_stamped(walked, stamps) {
-        return Ok(false);
+        return Ok(None);
     }
-    let Some(base) = manifest.known_workspace(workspace)?.host_base else { return Ok(false) };
-    let base = read_root(manifest, &base)?;
+    let Some(digest) = manifest.known_workspace(workspace)?.host_base else { return Ok(None) };
+    let base = read_root(manifest, &digest)?;
     let stamped = stamps.get(&b""[..]).map(|stamps| stamps.tree);
-    Ok(base.meta == walked.root && base.tree() == stamped)
+    Ok((base.meta == walked.root && base.tree() == stamped).then_some(digest))
 }
 
 /// How many names were stamped that are still to be looked for.
