@@ -16,15 +16,49 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
+use crate::os::crew::{self, Jobs};
 use crate::os::cursor::Cursor;
 use crate::os::dir::{Dir, Name};
 use crate::os::immutable;
+
+/// How far down directories that lie side by side are looked for, and how many are worth threads.
+const DEPTH: usize = 5;
+const FEW: usize = 8;
 
 /// Removes a file or a directory with all that is in it; not there is fine.
 pub fn remove_tree(path: &Path) -> Result<()> {
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| Error::failure("a path with a NUL cannot be removed"))?;
     remove(CWD, &name, path.to_path_buf())
+}
+
+/// The same for what may be large: directories that lie side by side are removed by several
+/// threads.
+pub fn remove_large_tree(path: &Path) -> Result<()> {
+    let apart = Dir::open(path).map(side_by_side).unwrap_or_default();
+    let work = |(dir, name): (Arc<Dir>, CString), _: &Jobs<_>| remove_at(&dir, &name);
+    crew::run(&work, |lead| apart.into_iter().try_for_each(|job| lead.give(job)))?;
+    remove_tree(path)
+}
+
+/// Directories of the first depth that has a few of them, each with the one that it is in; none
+/// where all is small. What cannot be read is passed over.
+fn side_by_side(top: Dir) -> Vec<(Arc<Dir>, CString)> {
+    let mut level = vec![Arc::new(top)];
+    for _ in 0..DEPTH {
+        let mut found = Vec::new();
+        for dir in &level {
+            let names = dir.names().unwrap_or_default();
+            let dirs = names.into_iter().filter(|name| name.kind == FileType::Directory);
+            found.extend(dirs.map(|name| (Arc::clone(dir), name.name)));
+        }
+        if found.len() >= FEW {
+            return found;
+        }
+        let below = found.iter().filter_map(|(dir, name)| dir.child(name).ok());
+        level = below.map(Arc::new).collect();
+    }
+    Vec::new()
 }
 
 /// Removes what killed processes left in a directory: names of this beginning, an hour old
@@ -156,5 +190,21 @@ mod tests {
         remove_tree(&top).unwrap();
         remove_tree(&dir.path().join("kept")).unwrap();
         assert!(!dir.path().join("kept").exists());
+    }
+
+    #[test]
+    fn a_large_tree_goes_with_all_that_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        for number in 0..200 {
+            let inner = top.join(format!("upper/out/{}/{number}", number % 20));
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join("file"), "").unwrap();
+        }
+        symlink("..", top.join("upper/out/up")).unwrap();
+        fs::set_permissions(top.join("upper/out/7"), fs::Permissions::from_mode(0o0)).unwrap();
+        remove_large_tree(&top).unwrap();
+        assert!(!top.exists() && dir.path().exists());
+        remove_large_tree(&top).unwrap();
     }
 }

@@ -383,7 +383,7 @@ fn put_away(project: &Project, workspace: i64, row: &Pending, is_plain: bool) ->
     bring_to_head(project, workspace)?;
     let staging = project.staging().join(&row.staging);
     failpoint::at("take-in.shown").context("put away", &staging)?;
-    remove::remove_tree(&staging)?;
+    remove::remove_large_tree(&staging)?;
     failpoint::at("take-in.removed").context("put away", &staging)?;
     project.manifest.remove_pending(row.id)?;
     // what the layer made superfluous was held by the row; what a killed sweep left goes too
