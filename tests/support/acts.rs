@@ -258,7 +258,7 @@ fn damaged(world: &mut World) {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(path, mode).unwrap();
     };
-    set_mode(&object("x\n"), 0o400);
+    set_mode(&object("x\n"), 0o600);
     let lower = |dir: &str, path: &str| {
         let mut trees = std::fs::read_dir(project.join(dir)).unwrap().flatten().map(|tree| tree.path());
         trees.find(|tree| tree.join(path).exists()).unwrap().join(path)
