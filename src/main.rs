@@ -4,6 +4,7 @@ use std::path::Path;
 
 use vrift::cli::{Cli, Color, Verb};
 use vrift::commands::{self, printer::Printer, remote};
+use vrift::os::log;
 
 fn main() -> std::process::ExitCode {
     let mut args = std::env::args_os();
@@ -21,10 +22,11 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::read();
     let printer = Printer::new(cli.global.color, cli.global.quiet, cli.global.verbose);
     let running = matches!(cli.verb, Some(Verb::Exec(_) | Verb::Enter(_)));
-    commands::run(cli, &printer)
-        .unwrap_or_else(|error| {
-            printer.error(&error);
-            commands::status_of(&error, running)
-        })
-        .into()
+    let done = log::begin().and_then(|()| commands::run(cli, &printer));
+    let status = done.unwrap_or_else(|error| {
+        printer.error(&error);
+        commands::status_of(&error, running)
+    });
+    log::line("end", format_args!("status {status}"));
+    status.into()
 }

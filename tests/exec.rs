@@ -237,3 +237,35 @@ fn a_lower_whose_xattrs_were_lost_is_made_anew() {
     std::fs::rename(&copy, &base).unwrap();
     assert_eq!(world.exec(["cat", "a"]).ok(), "not zeros");
 }
+
+#[test]
+fn a_log_has_each_step_and_is_the_launchers_alone() {
+    needs_sessions!();
+    let world = World::new();
+    let log = world.path().join("log");
+    let mut command = world.vrift();
+    command.args(["exec", "--", "sh", "-c", "echo x >f; exit 3"]).env("VRIFT_LOG", &log);
+    assert_eq!(command.status().unwrap().code(), Some(3));
+    let text = std::fs::read_to_string(&log).unwrap();
+    let words: Vec<&str> = text.lines().map(|line| line.split_whitespace().nth(2).unwrap()).collect();
+    assert_eq!((words[0], *words.last().unwrap()), ("begin", "end"), "{text}");
+    for line in [
+        "session  opens ",
+        "sync     walked 2 directories",
+        "step     ",
+        "lock     ",
+        "at       take-in.removed",
+        "status 3",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    // a log in the project is the directory's own: nothing inside writes to the view's
+    let ran =
+        world.vrift().args(["exec", "--no-sync", "--", "cat", "f"]).env("VRIFT_LOG", "log").output().unwrap();
+    assert!(ran.status.success() && world.project.join("log").exists());
+    let listed = world.run(["exec", "--no-sync", "--", "ls"]).ok();
+    assert_eq!(listed, "f\n");
+    let nowhere = world.vrift().args(["status"]).env("VRIFT_LOG", "/nowhere/log").output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("cannot open the log `/nowhere/log`"));
+}

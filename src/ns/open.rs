@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::error::{Context, Error, Result};
+use crate::os::log;
 
 use super::idmap::{self, OwnMaps};
 use super::init::{self, Prepared};
@@ -43,6 +44,7 @@ pub fn open(opening: Opening<'_>) -> Result<Link> {
     let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
         .context("make a connection for", "the session")?;
     let is_root = rustix::process::geteuid().is_root();
+    opening.plan.steps.iter().for_each(|step| log::line("step", step));
     let mut prepared = prepare(&opening, theirs, is_root)?;
 
     let copying = vfork::copy();

@@ -9,6 +9,8 @@
 
 use rustix::io::Errno;
 
+use super::log;
+
 /// Every place: right before or after a change of state.
 /// `tests/killed.rs` kills at each of them.
 pub const ALL: &[&str] = &[
@@ -122,7 +124,7 @@ pub const ALL: &[&str] = &[
     "workspace.emptied",
 ];
 
-/// A place; does nothing unless a test named it.
+/// A place; does nothing unless a test named it, but for a line in the log (log.rs).
 #[cfg(debug_assertions)]
 pub fn at(name: &str) -> Result<(), Errno> {
     use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
@@ -132,6 +134,7 @@ pub fn at(name: &str) -> Result<(), Errno> {
     static WANTED: OnceLock<Vec<(Wanted, AtomicU64)>> = OnceLock::new();
     debug_assert!(ALL.contains(&name), "failpoint {name} is not in the list");
     note(name);
+    log::line("at", name);
     let parsed = || {
         let text = std::env::var("VRIFT_FAILPOINT").unwrap_or_default();
         let wanted = text.split(',').filter_map(Wanted::parse);
@@ -158,7 +161,8 @@ pub fn at(name: &str) -> Result<(), Errno> {
 
 #[cfg(not(debug_assertions))]
 #[inline(always)]
-pub fn at(_: &str) -> Result<(), Errno> {
+pub fn at(name: &str) -> Result<(), Errno> {
+    log::line("at", name);
     Ok(())
 }
 

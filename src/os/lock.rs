@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 
+use super::log;
 use super::remove::remove_tree;
 use holders::{Attempt, Holder};
 
@@ -64,6 +65,16 @@ pub fn refused_in(path: &Path) -> Result<Option<Error>> {
 impl Lock {
     /// Waits for the lock; the file is made when it is not there.
     pub fn wait(path: &Path, hold: Hold) -> Result<Self> {
+        let began = log::now();
+        let lock = Self::had(path, hold)?;
+        if let Some(began) = began {
+            let (hold, waited) = (format!("{hold:?}").to_lowercase(), began.elapsed().as_secs_f64());
+            log::line("lock", format_args!("{} {hold}, after {waited:.6} s", path.display()));
+        }
+        Ok(lock)
+    }
+
+    fn had(path: &Path, hold: Hold) -> Result<Self> {
         let fd = open(path)?;
         if by_files() {
             return holders::wait(path, hold).map(|(fd, holder)| Self { fd, holder: Some(holder) });

@@ -14,6 +14,7 @@ pub mod immutable;
 pub mod lease;
 pub mod link;
 pub mod lock;
+pub mod log;
 pub mod mkdir;
 pub mod parcel;
 pub mod passed;

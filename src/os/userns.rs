@@ -30,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::os::log;
 use crate::os::refusal::{Asked, Machine};
 
 /// Which namespaces a child gets besides the user namespace.
@@ -79,6 +80,7 @@ pub fn in_namespaces<T: Serialize + DeserializeOwned>(
         Err(errno) => Err(failed(format!("fork: {}", errno.desc()))),
         Ok(ForkResult::Child) => {
             drop(from_child);
+            log::go_on();
             child(operation, namespaces, work, to_parent)
         }
         Ok(ForkResult::Parent { child }) => {

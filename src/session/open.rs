@@ -34,7 +34,7 @@ use crate::manifest::workspace::MAIN;
 use crate::ns::{self, Link, Opening};
 use crate::os::lock::{self, Hold, Lock};
 use crate::os::userns::as_root_of_own_files;
-use crate::os::{boot, failpoint};
+use crate::os::{boot, failpoint, log};
 use crate::overlay::projection::STUB;
 use crate::progress::Meter;
 use crate::psfs::library;
@@ -147,6 +147,7 @@ pub fn open(project: Project, options: &Options<'_>, say: &dyn Fn(&str)) -> Resu
             && sealed_where_confined(&shape)?
             && let Some(link) = ns::connect(&project.staging().join(&name), shape.realm()?)?
         {
+            log::line("session", format_args!("joined {name} of workspace {}", options.workspace));
             shape.check(&project.config, &name, options.workspace)?;
             let view = same_projection(&project, base, &name)?;
             if options.counts {
@@ -255,6 +256,7 @@ fn open_new(
         false => (project, Vec::new(), Vec::new()),
     };
     let name = record::session_name(workspace);
+    log::line("session", format_args!("opens {name} of workspace {}", options.workspace));
     let root = read_root(&project.manifest, &ready.root)?.meta;
     let mut scene = plan::scene_of(&project, workspace)?;
     mounts::drop_known(&project, &ready.root, &mut scene.mounts)?;

@@ -39,8 +39,8 @@ use crate::manifest::lines::Lines;
 use crate::manifest::merge::{Git, How, Side, merge};
 use crate::manifest::stamp::Stamps;
 use crate::manifest::workspace::{MAIN, Workspace};
-use crate::os::failpoint;
 pub(super) use crate::os::filesystem::clock_of;
+use crate::os::{failpoint, log};
 use crate::progress::Meter;
 use crate::session::apply;
 use crate::session::git;
@@ -104,7 +104,10 @@ pub fn sync(project: &Project, workspace: &str, options: Options, meter: &Meter)
     // Of two walks at once the older one could be recorded last, with the newer one's stamps.
     let walking = match Turn::take(project, workspace, options)? {
         Turn::Ours(walking) => walking,
-        Turn::Theirs => return Ok(Report::default()),
+        Turn::Theirs => {
+            log::line("sync", "another walk began after this one was asked for");
+            return Ok(Report::default());
+        }
     };
     let token = project.store.publishing()?;
     let mut report = Report::default();
@@ -144,6 +147,7 @@ fn sync_alone(
         began: clock_of(&project.root),
         meter,
     })?;
+    log::line("sync", format_args!("walked {} directories, read {} files", walked.dirs.len(), walked.read));
     *report = Report { first, read: walked.read, new_bytes: walked.new_bytes, ..Report::default() };
     if !first && !options.accept_deletions && !is_as_stamped(&walked, &stamps) {
         let by_us = usize::try_from(apply::gone_by_us(manifest)?).unwrap_or(usize::MAX);
