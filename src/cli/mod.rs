@@ -119,7 +119,7 @@ pub enum Verb {
     Checkpoint(Checkpoint),
     #[command(hide = true)]
     Flush(Flush),
-    #[command(hide = true)]
+    #[command(hide = true, name = "keep-output")]
     Tee(Tee),
 }
 

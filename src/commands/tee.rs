@@ -62,7 +62,7 @@ impl Log {
         };
         let (control, theirs) = UnixStream::pair().context("make", "a socket")?;
         let mut command = Command::new(PROGRAM);
-        command.arg0("vrift").arg("tee").arg("--spool").arg(kept.spool_path());
+        command.arg0("vrift").arg("keep-output").arg("--spool").arg(kept.spool_path());
         command.arg("--out").arg(from_out.as_raw_fd().to_string());
         if let Some(from) = &from_err {
             command.arg("--err").arg(from.as_raw_fd().to_string());
