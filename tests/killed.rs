@@ -275,6 +275,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("apply.", include_str!("apply_own.rs")),
     ("apply.", include_str!("apply_killed.rs")),
     ("live.", include_str!("live_sync.rs")),
+    ("mirror.", include_str!("apply_killed.rs")),
 ];
 
 #[test]
