@@ -250,7 +250,7 @@ fn the_store_and_the_capabilities_are_gone_inside() {
     let store = world.store.display();
     assert_eq!(
         world.sh(&format!("ls {store}")).ok(),
-        "inside.json\npreload\nrename.sock\nrequests\nsession.page\n"
+        "inside.json\npreload\nrename.sock\nrequests\nrun\nsession.page\n"
     );
     assert_ne!(world.sh(&format!("umount {store} || umount -l {store}")).code(), 0);
     assert_ne!(world.sh(&format!("touch {store}/x")).code(), 0);
