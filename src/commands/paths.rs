@@ -51,7 +51,8 @@ pub fn explain(global: &Global, path: &Path, json: bool, printer: &Printer) -> R
             Explained { path: outer.as_os_str().as_encoded_bytes().to_vec(), class: Class::Tier1, rule };
         return tell(&found, (here.as_os_str().as_encoded_bytes(), None), json, &config, printer);
     }
-    let real = crate::paths::resolve_existing(&here)?;
+    // a directory of the project may be closed to the caller
+    let real = crate::paths::resolve_existing(&here).unwrap_or_else(|_| here.to_path_buf());
     let outside = elsewhere::explained(&root, &config);
     let of_run = |found: &&Explained| real.starts_with(std::ffi::OsStr::from_bytes(&found.path));
     if let Some(found) = outside.iter().rfind(of_run).filter(|_| !real.starts_with(&root)) {
