@@ -125,7 +125,11 @@ fn within(job: &str, cost: Cost, budget: Cost) {
     ];
     for (what, is, may) in figures {
         assert!(is <= may, "{job}: {is} {what} of {may}: {cost}");
-        assert!(is * 2 >= may, "{job}: {is} {what} are far below {may}, which is to be lowered: {cost}");
+        // whether a log is written back at the end is a matter of time
+        assert!(
+            is * 2 >= may || what == "bytes",
+            "{job}: {is} {what} are far below {may}, which is to be lowered: {cost}"
+        );
     }
 }
 
@@ -161,7 +165,7 @@ fn a_start_costs_what_it_may() {
     needs_sessions!();
     let world = world();
     let Some(cost) = cost(&world, &["-q", "exec", "--no-sync", "--", "/bin/true"]) else { return };
-    within("start", cost, Cost { calls: 530, statements: 22, bytes: 5500 });
+    within("start", cost, Cost { calls: 545, statements: 22, bytes: 5500 });
 }
 
 #[test]
@@ -170,7 +174,7 @@ fn a_fork_and_its_first_run_cost_what_they_may() {
     let world = world();
     let words = ["-q", "exec", "--no-sync", "--fork", "f", "--", "/bin/true"];
     let Some(cost) = cost(&world, &words) else { return };
-    within("fork", cost, Cost { calls: 560, statements: 39, bytes: 30_000 }); // its number is a row of its own
+    within("fork", cost, Cost { calls: 580, statements: 39, bytes: 31_000 }); // its number is a row of its own
 }
 
 #[test]
