@@ -98,7 +98,10 @@ class Bed:
 
     def remove(self, *names):
         for name in names:
-            self.run("chmod", "-R", "u+rwX", name, check=False) if name.startswith("store") else None
+            if name.startswith("store"):
+                self.run("chmod", "-R", "u+rwX", name, check=False)
+                # whoever writes a store out in the background may make a file in it meanwhile
+                self.run("rm", "-rf", name, check=False)
             self.run("rm", "-rf", name)
 
     def settle(self):
