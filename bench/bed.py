@@ -30,7 +30,6 @@ class Case:
     prepare: object = None
     measure: object = None
     times: list = field(default_factory=list)
-    peak: int = 0  # the largest resident set of any time, in bytes
 
     @property
     def median(self):
@@ -127,14 +126,13 @@ class Bed:
         ]
         began = time.perf_counter()
         child = os.posix_spawn(program, case.argv, env, file_actions=actions)
-        _, status, usage = os.wait4(child, 0)
+        _, status = os.waitpid(child, 0)
         took = time.perf_counter() - began
         os.chdir(self.scratch)
         if status != 0:
             with open(said, encoding="utf-8", errors="replace") as lines:
                 last = lines.read().strip().splitlines()
             raise Failed(f"{case.label}: {last[-1] if last else f'wait status {status}'}")
-        case.peak = max(case.peak, usage.ru_maxrss * 1024)
         return took
 
     def compare(self, title, cases, rounds, warm=1, note=""):

@@ -268,15 +268,17 @@ def memory(bed):
     name, words = known(bed, files)
     fresh = {"VRIFT_STORE": bed.path("store-fresh")}
     jobs = [
-        (Case("exec", ["vrift", "-C", name, "exec", "--no-sync", "--", "true"]), 16),
-        (Case("sync, nothing changed", ["vrift", "-C", name, "sync"]), 100),
-        (Case("first sync", ["vrift", "-C", name, "sync"], env=fresh), 100),
+        ("exec", ["exec", "--no-sync", "--", "true"], {}, 16),
+        ("sync, nothing changed", ["sync"], {}, 100),
+        ("first sync", ["sync"], fresh, 100),
     ]
-    for case, limit in jobs:
-        for _ in range(1 if case.env else 3):
-            bed.once(case)
-        used = case.peak / 1e6
-        bed.aim(f"launcher's peak memory, {files:,} files: {case.label}", "", f"≤ {limit} MB",
+    # A process begins with the peak of who made it: time's own is small, this program's is not.
+    peak = bed.path("peak")
+    for label, words, env, limit in jobs:
+        bed.run("/usr/bin/time", "-f", "%M", "-o", peak, "vrift", "-C", name, *words, env=env)
+        with open(peak, encoding="utf-8") as said:
+            used = int(said.read()) * 1024 / 1e6
+        bed.aim(f"launcher's peak memory, {files:,} files: {label}", "", f"≤ {limit} MB",
                 (f"{used:.1f} MB", used <= limit))
     bed.remove("store-fresh")
 
