@@ -9,10 +9,11 @@ const CLASS_IDLE: libc::c_long = 3 << 13;
 /// Makes the calling thread, and what it starts, idle. Not refused to anybody (sched(7));
 /// where a filter refuses it nevertheless, the thread is as it was.
 pub fn be_idle() {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the calls read `parameters` at most, and concern the calling thread only.
+    // the kernel's sched_param; musl's function of that name does nothing, and its type has more
+    let priority: libc::c_int = 0;
+    // SAFETY: the calls read `priority` at most, and concern the calling thread only.
     unsafe {
-        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters);
+        libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const priority);
         libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE);
     }
 }
